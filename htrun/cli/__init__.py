@@ -1,0 +1,134 @@
+"""The command: a module a family of subcommands, imported only when one of them is called."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from htrun import __version__
+from htrun.exceptions import BadInputs, ExitCode, HtrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "run": "run",
+    "collect": "results",
+    "errors": "results",
+    "reasons": "results",
+    "stdout": "results",
+    "stderr": "results",
+    "components": "results",
+    "status": "manage",
+    "wait": "manage",
+    "tags": "manage",
+    "path": "manage",
+    "remove": "manage",
+    "version": "manage",
+}
+"""Where each subcommand is."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand when it is called, and runs a target where no subcommand is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"htrun.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, "map_errors" if cmd_name == "errors" else cmd_name)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and not _names_command(args):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def _names_command(args: Sequence[str]) -> bool:
+    """Tell whether the arguments are for the group or a subcommand of its; if not, they say what to run."""
+    if args[0] in COMMANDS or args[0] in ("--help", "-h", "--version"):
+        return True
+    if args[0].startswith("-") or any(mark in args[0] for mark in (":", ".py", os.sep)):
+        return False
+    close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+    hint = f"did you mean 'htrun {close[0]}'?" if close else "'htrun --help' lists the commands"
+    raise click.UsageError(
+        f"{args[0]!r} is neither a command nor a target (module:function or file.py:function); {hint}"
+    )
+
+
+@click.group(cls=LazyGroup, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="htrun", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Map a Python function over the lines of a file.
+
+    \b
+    htrun TARGET --args FILE    run TARGET, a module:function or path/to/file.py:function,
+                                once for each line of FILE ('htrun run --help' has the options)
+    htrun collect TAG           export the results
+
+    \b
+    Example:
+      htrun model.py:simulate --args parameters.jsonl --tag scan
+      htrun collect scan --format csv > scan.csv
+
+    Exit codes: 0 all components completed, 1 some errored, 2 interrupted, 3 internal error, 4 usage or input error,
+    5 nothing to run, 6 components held.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its status; the error of a user is a message, never a traceback of ours."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = cli.main(args=args, prog_name="htrun", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        status = ExitCode.USAGE
+    except BadInputs as error:
+        click.echo(str(error), err=True)  # each line begins with file and line, as tools that jump there expect
+        status = error.exit_code
+    except HtrunError as error:
+        complain(str(error))
+        status = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        complain("interrupted")
+        status = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python must not complain about it once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        theirs = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+        status = ExitCode.USAGE if isinstance(error, theirs) else ExitCode.INTERNAL
+    except Exception:  # noqa: BLE001 (the last resort)
+        import traceback
+
+        traceback.print_exc()
+        complain("this is a bug in htrun, not in your function; please report it with the lines above")
+        status = ExitCode.INTERNAL
+    sys.exit(int(status) if isinstance(status, int) else 0)
+
+
+def complain(message: str) -> None:
+    """Say on stderr what went wrong."""
+    click.echo(f"htrun: {click.style('error:', fg='red', bold=True)} {message}", err=True)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt

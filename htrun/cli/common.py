@@ -1,0 +1,102 @@
+"""Options and arguments that commands share."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from htrun.exceptions import TagNotFound, UsageError
+from htrun.maps import Map
+from htrun.settings import Settings, load
+from htrun.state import ComponentStatus
+from htrun.tags import TagRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the tags that begin with what was typed."""
+    return [tag for tag in TagRegistry(load().tags).tags() if tag.startswith(incomplete)]
+
+
+tag_argument = click.argument("tag", shell_complete=complete_tags)
+
+
+def selectors(function: F) -> F:
+    """Add the arguments and options that select maps; see ``select``."""
+    for decorator in (
+        click.option("--all", "all_", is_flag=True, help="Act on all maps."),
+        click.option(
+            "-p",
+            "--pattern",
+            "patterns",
+            multiple=True,
+            metavar="GLOB",
+            help="Act on maps whose tags match; repeatable.",
+        ),
+        click.argument("tags", nargs=-1, shell_complete=complete_tags),
+    ):
+        function = decorator(function)
+    return function
+
+
+def select(
+    settings: Settings, tags: Sequence[str], patterns: Sequence[str], *, all_: bool, default_all: bool = False
+) -> list[str]:
+    """Return the tags that are meant, each once.
+
+    Raises
+    ------
+    TagNotFound
+        If a tag that was named has no map.
+    UsageError
+        If nothing was named.
+    """
+    if not (tags or patterns or all_ or default_all):
+        raise UsageError("which maps? Name their tags, or use -p GLOB or --all")
+    registry = TagRegistry(settings.tags)
+    for tag in tags:
+        registry.get(tag)
+    chosen = list(tags)
+    if patterns or all_ or (default_all and not tags):
+        known = registry.tags()
+        globs = ("*",) if all_ or not patterns else patterns
+        chosen += [tag for tag in known if any(fnmatch.fnmatchcase(tag, glob) for glob in globs)]
+    return list(dict.fromkeys(chosen))
+
+
+def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> list[Map]:
+    """Return the maps of tags; those that vanish meanwhile count only if they were named."""
+    maps = []
+    for tag in tags:
+        try:
+            maps.append(Map.load(tag, settings))
+        except TagNotFound:
+            if tag in named:
+                raise
+    return maps
+
+
+class StatusType(click.ParamType[ComponentStatus]):
+    """A component status, in any case."""
+
+    name = "status"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ComponentStatus:
+        try:
+            return ComponentStatus(str(value).upper())
+        except ValueError:
+            self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG002
+        return [click.shell_completion.CompletionItem(s) for s in ComponentStatus if s.startswith(incomplete.upper())]
+
+
+status_option = click.option(
+    "--status", "statuses", type=StatusType(), multiple=True, help="Only components in this status; repeatable."
+)

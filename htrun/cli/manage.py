@@ -1,0 +1,174 @@
+"""Commands that look after maps."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from htrun import __version__, reports
+from htrun.cli.common import complete_tags, load_maps, select, selectors
+from htrun.cli.terminal import Talk, exit_code, follow, show_summary, wants_color, worst
+from htrun.exceptions import ExitCode, HtrunError, UsageError
+from htrun.export import write_results
+from htrun.settings import load
+from htrun.tags import TagRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@click.command()
+@selectors
+@click.option("--state/--no-state", default=True, show_default=True, help="How many components are in each status.")
+@click.option("--meta/--no-meta", default=True, show_default=True, help="Sizes and times.")
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json", "json_compact", "csv"]), default="text", show_default=True
+)
+def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool, meta: bool, format_: str) -> ExitCode:
+    """Show a table of maps, all of them by default. Transient ones have a star.
+
+    \b
+    Example:
+      htrun status --no-meta
+    """
+    settings = load()
+    maps = load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags)
+    rows = list(reports.status_rows(maps, state=state, meta=meta))
+    if format_ == "text":
+        click.echo(reports.status_table(rows, click.style if wants_color(sys.stdout) else reports.plain))
+    elif format_ == "csv":
+        click.echo(reports.status_csv(rows), nl=False)
+    else:
+        table = {row["tag"]: row for row in rows}
+        compact = format_ == "json_compact"
+        click.echo(json.dumps(table, indent=None if compact else 2, separators=(",", ":") if compact else None))
+    return ExitCode.OK
+
+
+@click.command()
+@selectors
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) -> ExitCode:
+    """Wait until nothing can become of maps any more: all components completed, errored or held.
+
+    A run whose process was killed is carried on.
+
+    \b
+    Example:
+      htrun wait scan && htrun collect scan > scan.jsonl
+    """
+    settings = load()
+    talk = Talk()
+    codes = []
+    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+        map_.refresh()
+        if map_.carry_on():
+            click.echo(
+                f"htrun: note: the run of {map_.tag!r} was killed, carrying on with what is left of it", err=True
+            )
+        try:
+            follow(map_, talk, quiet=quiet)
+        except KeyboardInterrupt:
+            talk.say(f"interrupted; {map_.tag!r} goes on without us", fg="yellow")
+            return ExitCode.INTERRUPTED
+        code = exit_code(map_)
+        if code is not ExitCode.INTERRUPTED:
+            write_results(map_)
+        if not quiet:
+            talk.say(f"{map_.tag}:")
+            show_summary(talk, map_)
+        codes.append(code)
+    return worst(codes)
+
+
+@click.command()
+@click.option("-p", "--pattern", "patterns", multiple=True, metavar="GLOB", help="Only tags that match; repeatable.")
+def tags(patterns: Sequence[str]) -> ExitCode:
+    """List the tags of maps, one a line.
+
+    \b
+    Example:
+      htrun tags -p 'scan-*'
+    """
+    settings = load()
+    for tag in select(settings, (), patterns, all_=False, default_all=True):
+        click.echo(tag)
+    return ExitCode.OK
+
+
+PARTS = ("map", "tag", "events", "logs", "inputs", "outputs", "errors", "run")
+
+
+@click.command()
+@click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_tags)
+def path(tag: str) -> ExitCode:
+    """Show where a map is, or a part of it: map, tag, events, logs, inputs, outputs, errors or run.
+
+    \b
+    Example:
+      jq .output "$(htrun path scan:outputs)"
+    """
+    name, _, part = tag.partition(":")
+    registry = TagRegistry(load().tags)
+    directory = registry.get(name)
+    places = {
+        "map": directory.path,
+        "tag": registry.tag_file(name),
+        "events": directory.inner / ("events.jsonl" if directory.info["engine"] == "local" else "events.log"),
+        "logs": directory.jobs,
+        "inputs": directory.calls,
+        "outputs": directory.outputs_file,
+        "errors": directory.errors_file,
+        "run": directory.run_file,
+    }
+    if (part or "map") not in places:
+        raise UsageError(f"a map has no part {part!r}: there are {', '.join(places)}")
+    click.echo(places[part or "map"])
+    return ExitCode.OK
+
+
+@click.command()
+@selectors
+@click.option("--force", is_flag=True, help="Remove maps even if their jobs cannot be removed.")
+def remove(tags: Sequence[str], patterns: Sequence[str], all_: bool, force: bool) -> ExitCode:
+    """Stop maps and delete them with their results.
+
+    \b
+    Example:
+      htrun remove -p 'test-*'
+    """
+    settings = load()
+    code = ExitCode.OK
+    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+        try:
+            map_.remove(force=force)
+        except HtrunError as error:
+            click.echo(f"htrun: {error}", err=True)
+            code = error.exit_code
+        else:
+            click.echo(f"removed {map_.tag}", err=True)
+    return code
+
+
+@click.command()
+def version() -> ExitCode:
+    """Show the versions of htrun, Python and HTCondor's bindings.
+
+    \b
+    Example:
+      htrun version
+    """
+    from importlib_metadata import PackageNotFoundError
+    from importlib_metadata import version as version_of
+
+    click.echo(f"htrun {__version__}")
+    click.echo(f"Python {platform.python_version()}")
+    try:
+        click.echo(f"HTCondor bindings {version_of('htcondor')}")
+    except PackageNotFoundError:
+        click.echo("HTCondor bindings not installed")
+    return ExitCode.OK

@@ -1,0 +1,204 @@
+"""Commands that show what a map has brought: outputs, errors, holds, and what components printed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from htrun import reports
+from htrun.cli.common import load_maps, select, selectors, status_option, tag_argument
+from htrun.cli.terminal import wants_color
+from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
+from htrun.export import Exporter, Format
+from htrun.maps import Map
+from htrun.settings import load
+from htrun.state import ComponentStatus
+from htrun.store import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from htrun.export import Default
+    from htrun.reports import Traceback
+
+_POLL_SECONDS = 0.1
+
+
+def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:
+    """Say on stderr, once, what an export could not show as it is."""
+    if nonfinite:
+        click.echo(f"htrun: note: {nonfinite:,} NaN or infinite values were exported as null", err=True)
+    if unexportable:
+        hint = f"'htrun collect {tag} --default repr' shows their repr()"
+        click.echo(
+            f"htrun: note: {unexportable:,} outputs have no JSON form and were exported as null; {hint}", err=True
+        )
+
+
+@click.command()
+@tag_argument
+@click.option("--format", "format_", type=click.Choice(get_args(Format)), default="jsonl", show_default=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file, atomically.")
+@click.option("--with-inputs", is_flag=True, help="Include what each component was called with.")
+@click.option("--values", is_flag=True, help="Only the outputs, one a line: the inputs of the next command.")
+@status_option
+@click.option("--flatten", is_flag=True, help="In tables, nested objects become columns with dotted names.")
+@click.option(
+    "--default",
+    type=click.Choice(["error", "repr", "skip"]),
+    default="error",
+    show_default=True,
+    help="What to do with an output that has no JSON form.",
+)
+def collect(
+    tag: str,
+    format_: Format,
+    output: Path | None,
+    with_inputs: bool,
+    values: bool,
+    statuses: Sequence[ComponentStatus],
+    flatten: bool,
+    default: Default,
+) -> ExitCode:
+    """Export the results of a map, or what there is of them so far.
+
+    \b
+    Example:
+      htrun collect scan --format csv --with-inputs > scan.csv
+    """
+    if flatten and format_ == "jsonl":
+        raise UsageError("--flatten is for tables: add --format csv or --format tsv")
+    map_ = Map.load(tag, load())
+    map_.refresh()
+    exporter = Exporter(map_, statuses=statuses or None, with_inputs=with_inputs, default=default)
+    if output is None or str(output) == "-":
+        exporter.write(sys.stdout.buffer, format_, flatten=flatten, values_only=values)
+    else:
+        with atomic_write(output) as stream:
+            exporter.write(stream, format_, flatten=flatten, values_only=values)
+    tell_losses(exporter.nonfinite)
+    return ExitCode.OK
+
+
+@click.command("errors")
+@selectors
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="Show at most so many reports; 0 for all.")
+@click.option("--tb", type=click.Choice(["auto", "short", "line"]), default="auto", show_default=True)
+def map_errors(tags: Sequence[str], patterns: Sequence[str], all_: bool, limit: int, tb: Traceback) -> ExitCode:
+    """Show the error reports of maps.
+
+    \b
+    Example:
+      htrun errors scan --limit 3
+    """
+    settings = load()
+    shown = 0
+    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+        map_.refresh()
+        for component in map_.components_with(ComponentStatus.ERRORED):
+            if limit and shown >= limit:
+                return ExitCode.OK
+            style = click.style if wants_color(sys.stdout) else reports.plain
+            click.echo(reports.ErrorReport(map_, component).text(tb, style))
+            shown += 1
+    return ExitCode.OK
+
+
+@click.command()
+@selectors
+def reasons(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Show why components of maps are held.
+
+    \b
+    Example:
+      htrun reasons scan
+    """
+    settings = load()
+    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+        map_.refresh()
+        for component, why in reports.hold_lines(map_):
+            click.echo(f"{map_.tag} component {component}: {why}")
+    return ExitCode.OK
+
+
+@click.command()
+@tag_argument
+@status_option
+@click.option("-v", "--verbose", is_flag=True, help="Show node, attempt and run time as well.")
+def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> ExitCode:
+    """Show the status of each component of a map, one a line.
+
+    \b
+    Example:
+      htrun components scan --status errored
+    """
+    map_ = Map.load(tag, load())
+    map_.refresh()
+    color = wants_color(sys.stdout)
+    for component in map_.components_with(*(statuses or ComponentStatus)):
+        status = map_.status_of(component).value
+        line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
+        record = map_.records.get(component) if verbose else None
+        if record is not None:
+            data = record.data
+            line += f" {data['node']} attempt {data['attempt']} {data['wall_s']:.3f}s {data.get('memory_mb', 0):.0f}MB"
+        click.echo(line)
+    return ExitCode.OK
+
+
+def _printed(tag: str, component: int, timeout: float | None, stream: str) -> ExitCode:
+    map_ = Map.load(tag, load())
+    if not 0 <= component < len(map_):
+        raise UsageError(f"map {tag!r} has no component {component}: it has 0 to {len(map_) - 1}")
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        active = map_.engine.is_working(map_.directory)
+        map_.refresh()
+        record = map_.records.get(component)
+        if record is not None:
+            sys.stdout.buffer.write(record.printed(stream).encode("utf-8"))
+            return ExitCode.OK
+        status = map_.status_of(component)
+        if not active or status.is_final or status is ComponentStatus.HELD:
+            raise HtrunError(f"component {component} of {tag!r} is {status}: it has left no {stream}")
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TimeoutError(f"component {component} of {tag!r} is still {status} after {timeout:g} s")
+        time.sleep(_POLL_SECONDS)
+
+
+_component_argument = click.argument("component", type=int)
+_timeout_option = click.option(
+    "--timeout", type=float, metavar="SECONDS", help="How long to wait for it; by default for ever."
+)
+
+
+@click.command()
+@tag_argument
+@_component_argument
+@_timeout_option
+def stdout(tag: str, component: int, timeout: float | None) -> ExitCode:
+    """Show what a component printed to its standard output.
+
+    \b
+    Example:
+      htrun stdout scan 3
+    """
+    return _printed(tag, component, timeout, "stdout")
+
+
+@click.command()
+@tag_argument
+@_component_argument
+@_timeout_option
+def stderr(tag: str, component: int, timeout: float | None) -> ExitCode:
+    """Show what a component printed to its standard error.
+
+    \b
+    Example:
+      htrun stderr scan 3
+    """
+    return _printed(tag, component, timeout, "stderr")

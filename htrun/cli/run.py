@@ -1,0 +1,231 @@
+"""``htrun TARGET --args FILE``: load, read, create, follow, report."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from htrun import __version__
+from htrun.cli.results import tell_losses
+from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
+from htrun.delivery import get_delivery
+from htrun.engines.base import choose_engine
+from htrun.exceptions import EngineError, ExitCode, UsageError
+from htrun.export import Exporter, display_input, write_results
+from htrun.inputs import InputsOptions, read, single
+from htrun.mapping import MapRequest, check_request, create_map
+from htrun.settings import load
+from htrun.store import read_json
+from htrun.targets import load as load_target
+from htrun.transfers import FileTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from htrun.engines.base import Engine
+    from htrun.maps import Map
+    from htrun.reports import Traceback
+    from htrun.settings import Settings
+    from htrun.targets import Target
+
+_SHOWN_CALLS = 1000
+
+
+def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
+    if value is not None and value < 1:
+        raise click.BadParameter(f"{value} is less than 1")
+    return value
+
+
+@click.command()
+@click.argument("target")
+@click.option("--args", "source", metavar="FILE", help="One call a line: JSONL, CSV or TSV; '-' reads standard input.")
+@click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
+@click.option(
+    "--transfer", multiple=True, metavar="NAME", help="Strings given to this parameter are files to bring along."
+)
+@click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
+@click.option("--engine", metavar="NAME", help="local, htcondor or auto (HTCondor where there is a schedd).")
+@click.option("--delivery", metavar="NAME", help="How Python gets to execute nodes: shared or assume.")
+@click.option("--workers", type=int, callback=_positive, help="Worker processes on this machine; by default one a CPU.")
+@click.option("--chunk-size", type=int, callback=_positive, help="Components a job works from the start.")
+@click.option("--tag", help="The name of the map; made up by default.")
+@click.option(
+    "--results",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="results",
+    show_default=True,
+    help="Where the map's directory goes.",
+)
+@click.option("--overwrite", is_flag=True, help="Remove the map that has the tag, if there is one.")
+@click.option("--detach", is_flag=True, help="Start the map, print its tag, and leave it to itself.")
+@click.option("--collect-only", is_flag=True, help="Show what would run, and stop.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Write the collected results to standard output at the end.")
+@click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv"]), help="Their format; implies --stdout.")
+@click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first error.")
+@click.option("--maxfail", type=int, callback=_positive, metavar="N", help="Stop after N errors.")
+@click.option(
+    "--tb",
+    type=click.Choice(["auto", "short", "line", "no"]),
+    default="auto",
+    show_default=True,
+    help="How error reports look.",
+)
+@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest components, all for 0.")
+@click.option("-v", "--verbose", count=True, help="Show every component as it finishes.")
+@click.option("-q", "--quiet", is_flag=True, help="Show failures and the last line only.")
+def run(**options: Any) -> ExitCode:
+    """Call TARGET once for each line of a file, or once if there is none.
+
+    TARGET is module:function or path/to/file.py:function.
+
+    \b
+    Example:
+      htrun examples/source_metrics.py:measure --args modules.jsonl --tag stdlib
+      cat in.jsonl | htrun f.py:g --args - --stdout | jq .output
+    """
+    started = time.monotonic()
+    settings = load()
+    data_on_stdout = options["to_stdout"] or options["format_"] is not None
+    if options["detach"] and data_on_stdout:
+        raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
+    talk = Talk(data_on_stdout=data_on_stdout)
+    target = load_target(options["target"])
+    for note in target.notes:
+        click.echo(f"htrun: note: {note}", err=True)
+    engine, why = choose_engine(options["engine"] or settings.engine)
+    request = _request(target, engine, settings, options)
+    check_request(request, settings)
+    files = FileTable()
+    calls = _read_calls(target, options, files)
+    if options["collect_only"]:
+        return _show_calls(request, why, talk, calls, files, quiet=options["quiet"])
+    map_ = create_map(request, calls, files, settings)
+    if not options["quiet"]:
+        _show_header(talk, request, why)
+        talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
+        talk.say(f"results: {_relative(map_.path)}")
+        talk.say(f"collected {len(map_):,} component{'s' if len(map_) != 1 else ''}\n", bold=True)
+    if options["detach"]:
+        return _leave(talk, map_)
+    return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
+
+
+def _request(target: Target, engine: Engine, settings: Settings, options: dict[str, Any]) -> MapRequest:
+    delivery = options["delivery"] or settings.delivery
+    get_delivery(delivery)  # an unknown one is an error now, not when jobs start
+    reason = engine.why_not()
+    if reason is not None:
+        raise EngineError(f"engine {engine.name}: {reason}")
+    return MapRequest(
+        target=target,
+        engine=engine,
+        delivery=delivery,
+        results=options["results"].absolute(),
+        tag=options["tag"],
+        overwrite=options["overwrite"],
+        options={
+            "chunk_size": options["chunk_size"],
+            "workers": options["workers"],
+            "max_failures": 1 if options["exitfirst"] else options["maxfail"],
+        },
+    )
+
+
+def _read_calls(target: Target, options: dict[str, Any], files: FileTable) -> Iterator[bytes]:
+    inputs = InputsOptions(
+        format=options["input_format"], transfer=frozenset(options["transfer"]), detect=not options["no_transfer"]
+    )
+    if options["source"] is None:
+        return iter([single(target.function)])
+    return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
+
+
+def _relative(path: Path) -> str:
+    """Return a path as short as it can be typed from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _show_header(talk: Talk, request: MapRequest, why: str) -> None:
+    talk.rule("htrun session starts", bold=True)
+    talk.say(f"platform {sys.platform} -- Python {platform.python_version()}, htrun-{__version__}")
+    talk.say(f"target: {request.target.text}")
+    workers = f", {request.options['workers']} workers" if request.options["workers"] else ""
+    chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
+    talk.say(f"engine: {request.engine.name} ({why}): {request.engine.describe()}{workers}{chunks}")
+    if request.engine.name != "local":
+        talk.say(f"delivery: {request.delivery}: {get_delivery(request.delivery).summary}")
+
+
+def _show_calls(
+    request: MapRequest, why: str, talk: Talk, calls: Iterator[bytes], files: FileTable, *, quiet: bool
+) -> ExitCode:
+    """Show what would run: the header, and the calls as they were understood."""
+    shown = []
+    count = 0
+    for call in calls:  # all of them, since what is wrong with the last one is worth knowing too
+        count += 1
+        if count <= _SHOWN_CALLS:
+            shown.append(call)
+    if not quiet:
+        _show_header(talk, request, why)
+        for source in request.target.sources:
+            talk.say(f"source: {source.name}")
+        for entry in files:
+            talk.say(f"file: {entry.given}")
+    table = {entry.id: {"given": entry.given} for entry in files}
+    name = request.target.reference["qualname"]
+    for component, call in enumerate(shown):
+        click.echo(f"{component}: {name} {display_input(call, table).decode('utf-8', 'replace')}")
+    if count > len(shown):
+        click.echo(f"... and {count - len(shown):,} more")
+    talk.rule(f"{count:,} component{'s' if count != 1 else ''} would run")
+    return ExitCode.OK
+
+
+def _leave(talk: Talk, map_: Map) -> ExitCode:
+    if talk.stream is sys.stderr:
+        click.echo(map_.tag)  # for tag=$(htrun ... --detach)
+    talk.say(f"started; 'htrun wait {map_.tag}' waits for it, 'htrun status' shows how it gets on")
+    return ExitCode.OK
+
+
+def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any], *, data_on_stdout: bool) -> ExitCode:
+    max_failures = map_.directory.info["options"].get("max_failures", 0)
+    quiet = options["quiet"]
+    try:
+        follow(map_, talk, verbose=options["verbose"], quiet=quiet, max_failures=max_failures)
+    except KeyboardInterrupt:
+        return _interrupted(talk, map_)
+    write_results(map_)
+    traceback: Traceback = options["tb"]
+    show_failures(talk, map_, traceback)
+    if options["durations"] is not None:
+        show_durations(talk, map_, options["durations"])
+    show_summary(talk, map_, time.monotonic() - started, max_failures)
+    if data_on_stdout:
+        exporter = Exporter(map_)
+        exporter.write(sys.stdout.buffer, options["format_"] or "jsonl")
+        tell_losses(exporter.nonfinite)
+    else:
+        summary = read_json(map_.directory.run_file)
+        tell_losses(summary["nonfinite"], summary["unexportable"], map_.tag)
+    return exit_code(map_)
+
+
+def _interrupted(talk: Talk, map_: Map) -> ExitCode:
+    finished = f"{map_.records.finished:,} of {len(map_):,} components have finished"
+    if map_.engine.outlives_interrupt:
+        talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")
+        talk.say(f"come back with 'htrun wait {map_.tag}', or end them with 'htrun remove {map_.tag}'")
+    else:
+        map_.stop()
+        map_.refresh()
+        talk.say(f"interrupted; the run was stopped ({finished})", fg="yellow")
+        talk.say(f"'htrun collect {map_.tag}' has the results so far, 'htrun remove {map_.tag}' deletes them")
+    return ExitCode.INTERRUPTED

@@ -1,0 +1,235 @@
+"""Following maps on the terminal, in the way of pytest."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from htrun import reports
+from htrun.exceptions import ExitCode
+from htrun.state import ComponentStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TextIO
+
+    from htrun.maps import Map
+    from htrun.reports import Traceback
+
+_MAX_REPORTS = 50
+_MAX_SUMMARY_LINES = 200
+_LINE_SECONDS = 0.1  # at most ten updates of the progress line a second
+_LOG_STEP = 10  # per cent between two lines of progress where there is no terminal
+_LOG_SECONDS = 60.0
+
+
+class Talk:
+    """Where htrun talks: on stdout where that is a terminal and not asked for data, on stderr otherwise.
+
+    Parameters
+    ----------
+    data_on_stdout : bool
+    """
+
+    def __init__(self, *, data_on_stdout: bool = False) -> None:
+        self.stream: TextIO = sys.stdout if sys.stdout.isatty() and not data_on_stdout else sys.stderr
+        self.is_terminal = self.stream.isatty()
+
+    def say(self, text: str = "", **style: Any) -> None:
+        """Print a line."""
+        click.echo(self.style(text, **style) if style else text, file=self.stream, color=self.color)
+
+    @property
+    def color(self) -> bool:
+        """Whether output is coloured: on terminals, unless NO_COLOR says otherwise (no-color.org)."""
+        return wants_color(self.stream)
+
+    def style(self, text: str, **style: Any) -> str:
+        """Return text styled as ``click.style`` does; ``say`` leaves the colours out where they are not wanted."""
+        return click.style(text, **style)
+
+    def rule(self, title: str = "", character: str = "=", **style: Any) -> None:
+        """Print a line across the terminal."""
+        self.say(reports.rule(title, character), **style)
+
+    def update(self, text: str) -> None:
+        """Show a line that the next one replaces; only on terminals."""
+        click.echo(f"\r\x1b[K{text}", file=self.stream, nl=False, color=True)
+        self.stream.flush()
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal whose user has nothing against colours."""
+    import os
+
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+class Progress:
+    """Shows how a map gets on: a line that is redrawn on a terminal, and a line now and then elsewhere."""
+
+    def __init__(self, talk: Talk, map_: Map, *, verbose: int = 0, quiet: bool = False) -> None:
+        self.talk = talk
+        self.map = map_
+        self.verbose = verbose
+        self.quiet = quiet
+        self.started = time.monotonic()
+        self._drawn = 0.0
+        self._shown_percent = 0
+        self._logged = time.monotonic()
+        self._held: set[int] = set()
+        self._finished: set[int] = set()
+
+    def show(self, *, changed: bool) -> None:
+        """Show what there is to show after a look at the map."""
+        self._show_holds()
+        if self.verbose and changed:
+            self._show_components()
+        if self.quiet:
+            return
+        now = time.monotonic()
+        if self.talk.is_terminal:
+            if now - self._drawn >= _LINE_SECONDS:
+                self._drawn = now
+                self.talk.update(self._line())
+        elif not self.verbose:
+            percent = self._percent() // _LOG_STEP * _LOG_STEP
+            if percent > self._shown_percent or (changed and now - self._logged > _LOG_SECONDS):
+                self._shown_percent, self._logged = percent, now
+                self.talk.say(self._line())
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        if self.talk.is_terminal and not self.quiet and self._drawn:
+            self.talk.update("")
+
+    def _percent(self) -> int:
+        return 100 * self.map.records.finished // max(1, len(self.map))
+
+    def _line(self) -> str:
+        total = len(self.map)
+        finished = self.map.records.finished
+        phrases = [p for p in reports.count_phrases(self.map.counts()) if not p.endswith("completed")]
+        line = f"{self.map.tag}: {finished:,}/{total:,} [{self._percent():3d}%] {', '.join(phrases)}"
+        elapsed = time.monotonic() - self.started
+        if 0 < finished < total and elapsed > 2:
+            left = int(elapsed * (total - finished) / finished)
+            line += f", about {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+        return line[: reports.width() - 1] if self.talk.is_terminal else line.rstrip()
+
+    def _say(self, text: str, **style: Any) -> None:
+        self.clear()
+        self.talk.say(text, **style)
+        self._drawn = 0.0
+
+    def _show_holds(self) -> None:
+        held = self.map.holds
+        for component in sorted(set(held) - self._held):
+            hold = held[component]
+            self._say(f"HELD component {component}: {hold.reason}", fg="yellow")
+        self._held = set(held)
+
+    def _show_components(self) -> None:
+        for component, outcome in enumerate(self.map.records.outcomes):
+            if outcome and component not in self._finished:
+                self._finished.add(component)
+                status = self.map.status_of(component)
+                percent = 100 * len(self._finished) // len(self.map)
+                color = reports.STATUS_COLORS.get(status.value)
+                call = reports.call_text(self.map, component)
+                self._say(f"component {component}: {call} {self.talk.style(status.value, fg=color)} [{percent:3d}%]")
+
+
+def follow(map_: Map, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_failures: int = 0) -> None:
+    """Watch a map until nothing can become of it any more, showing its progress.
+
+    Parameters
+    ----------
+    map_ : Map
+    talk : Talk
+    verbose : int
+    quiet : bool
+    max_failures : int
+        Stop the map after this many errors; 0 for never.
+    """
+    progress = Progress(talk, map_, verbose=verbose, quiet=quiet)
+    try:
+        for changed in map_.watch():
+            progress.show(changed=changed)
+            if max_failures and len(map_.records.errored) >= max_failures and map_.is_active:
+                map_.stop()
+    finally:
+        progress.clear()
+
+
+def exit_code(map_: Map) -> ExitCode:
+    """Return what a map's statuses mean for a command that waited for it."""
+    counts = map_.counts()
+    if counts[ComponentStatus.COMPLETED] == len(map_):
+        return ExitCode.OK
+    if counts[ComponentStatus.ERRORED] or counts[ComponentStatus.REMOVED]:
+        return ExitCode.ERRORED
+    if counts[ComponentStatus.HELD]:
+        return ExitCode.HELD
+    return ExitCode.INTERRUPTED  # it was stopped: what is left is idle
+
+
+def show_failures(talk: Talk, map_: Map, traceback: Traceback) -> None:
+    """Show a section a failure, and the held components."""
+    errored = list(map_.components_with(ComponentStatus.ERRORED))
+    if errored and traceback != "no":
+        talk.rule("FAILURES")
+        for component in errored[:_MAX_REPORTS]:
+            talk.say(reports.ErrorReport(map_, component).text(traceback, talk.style))
+        if len(errored) > _MAX_REPORTS:
+            talk.say(f"... {len(errored) - _MAX_REPORTS:,} more: 'htrun errors {map_.tag}' shows all of them")
+    holds = reports.hold_lines(map_)
+    if holds:
+        talk.rule("HELD")
+        for component, why in holds[:_MAX_REPORTS]:
+            talk.say(f"component {component}: {why}", fg="yellow")
+        if len(holds) > _MAX_REPORTS:
+            talk.say(f"... {len(holds) - _MAX_REPORTS:,} more: 'htrun reasons {map_.tag}' shows all of them")
+
+
+def show_durations(talk: Talk, map_: Map, number: int) -> None:
+    """Show the slowest components, all of them for 0."""
+    talk.rule(f"slowest {number} durations" if number else "durations")
+    for seconds, component in reports.slowest(map_, number):
+        talk.say(f"{seconds:.2f}s component {component}: {reports.call_text(map_, component)}")
+
+
+def show_summary(talk: Talk, map_: Map, seconds: float | None = None, max_failures: int = 0) -> None:
+    """Show a line a failure, whether errors stopped the map, and a last line with the counts."""
+    errored = list(map_.components_with(ComponentStatus.ERRORED))
+    held = reports.hold_lines(map_)
+    if errored or held:
+        talk.rule("short summary", fg="cyan")
+        room = max(40, reports.width())
+        lines = [
+            f"ERRORED component {c} - {reports.ErrorReport(map_, c).summary()}" for c in errored[:_MAX_SUMMARY_LINES]
+        ]
+        lines += [f"HELD component {c} - {why}" for c, why in held[: _MAX_SUMMARY_LINES - len(lines)]]
+        for line in lines:
+            talk.say(reports.shorten(line, room) if talk.is_terminal else " ".join(line.split()))
+        if len(lines) < len(errored) + len(held):
+            talk.say(f"... and {len(errored) + len(held) - len(lines):,} more")
+    if max_failures and len(errored) >= max_failures:
+        talk.rule(f"stopping after {len(errored)} error{'s' if len(errored) != 1 else ''}", "!", fg="red")
+    code = exit_code(map_)
+    color = "green" if code is ExitCode.OK else "red" if code is ExitCode.ERRORED else "yellow"
+    phrases = ", ".join(reports.count_phrases(map_.counts()))
+    took = f" in {reports.duration(seconds)}" if seconds is not None else ""
+    talk.rule(f"{phrases}{took}", fg=color, bold=True)
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the exit code of several maps: that of the first kind of trouble in the order of gravity."""
+    found = set(codes)
+    for code in (ExitCode.INTERNAL, ExitCode.INTERRUPTED, ExitCode.ERRORED, ExitCode.HELD):
+        if code in found:
+            return code
+    return ExitCode.OK

@@ -1,0 +1,57 @@
+"""How Python reaches an execute node: one module a method, found by entry point (group ``htrun.delivery``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from htrun.exceptions import UnknownDelivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Delivery(Protocol):
+    """A way to get a Python interpreter to run the runner on an execute node.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        What it does, in a few words for the header of a run.
+    """
+
+    name: str
+    summary: str
+
+    def submit_description(self, runner: str) -> Mapping[str, str]:
+        """Return the submit commands that start ``runner``, a zip file in the job's scratch directory.
+
+        At least ``executable`` and ``arguments`` are among them. Values are in the language of submit descriptions,
+        where what is not meant as a macro has been escaped (see ``escape`` and ``arguments``).
+        """
+        ...
+
+
+def escape(text: str) -> str:
+    """Return text that a submit description takes literally: a ``$`` in it begins no macro."""
+    return text.replace("$", "$(DOLLAR)")
+
+
+def arguments(*words: str) -> str:
+    """Return words as the ``arguments`` command in HTCondor's quoted syntax (condor_submit(1), "arguments")."""
+    quoted = []
+    for word in words:
+        inner = word.replace("'", "''").replace('"', '""')
+        quoted.append(f"'{inner}'" if not word or any(c in word for c in " \t'") else inner)
+    return '"' + escape(" ".join(quoted)) + '"'
+
+
+def get_delivery(name: str) -> Delivery:
+    """Return the delivery method of this name; raise UnknownDelivery with the names there are."""
+    from importlib_metadata import entry_points  # only now: it costs start-up time
+
+    methods = {point.name: point for point in entry_points(group="htrun.delivery")}
+    if name not in methods:
+        raise UnknownDelivery(f"there is no delivery method {name!r}; there are {', '.join(sorted(methods))}")
+    make: Callable[[], Delivery] = methods[name].load()
+    return make()

@@ -1,0 +1,93 @@
+"""The protocol that engines follow, and how they are found (entry point group ``htrun.engines``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from htrun.exceptions import UnknownEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from htrun.state import JobEvent, JobState
+    from htrun.store import MapDirectory, Ranges
+
+Action = Literal["remove"]
+
+
+class EventReader(Protocol):
+    """Reads the events of a map that are new since it was last asked."""
+
+    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield new events, given the states of the jobs as folded so far."""
+        ...
+
+
+class Engine(Protocol):
+    """Runs the jobs of maps.
+
+    Attributes
+    ----------
+    name : str
+    records_are_live : bool
+        Whether the records of a running job appear in its directory while it runs.
+    outlives_interrupt : bool
+        Whether a run goes on when the user leaves it with Ctrl-C.
+    """
+
+    name: str
+    records_are_live: bool
+    outlives_interrupt: bool
+
+    def why_not(self) -> str | None:
+        """Return why this engine cannot be used here; None if it can."""
+        ...
+
+    def describe(self) -> str:
+        """Return what this engine runs on, in a few words for the header of a run."""
+        ...
+
+    def submit(self, directory: MapDirectory, components: Ranges) -> None:
+        """Start components; all or none of them, and safe to repeat after a crash. Raises EngineError."""
+        ...
+
+    def events(self, directory: MapDirectory) -> EventReader:
+        """Return a reader of the map's events, from the first one."""
+        ...
+
+    def is_working(self, directory: MapDirectory) -> bool:
+        """Return whether anything can still become of the map's unfinished components by itself."""
+        ...
+
+    def needs_submit(self, directory: MapDirectory) -> bool:
+        """Return whether a killed process has left components behind that ``submit`` would take up again."""
+        ...
+
+    def act(self, directory: MapDirectory, action: Action) -> None:
+        """Do something to all unfinished components of a map. Raises EngineError."""
+        ...
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine of this name; raise UnknownEngine with the names there are."""
+    from importlib_metadata import entry_points  # only now: it costs start-up time
+
+    engines = {point.name: point for point in entry_points(group="htrun.engines")}
+    if name not in engines:
+        raise UnknownEngine(f"there is no engine {name!r}; there are auto, {', '.join(sorted(engines))}")
+    make: Callable[[], Engine] = engines[name].load()
+    return make()
+
+
+def choose_engine(name: str) -> tuple[Engine, str]:
+    """Return the engine for a name, ``auto`` included, and why it was chosen.
+
+    ``auto`` means HTCondor where a schedd can be located, and this machine otherwise.
+    """
+    if name != "auto":
+        return get_engine(name), "as asked"
+    condor = get_engine("htcondor")
+    reason = condor.why_not()
+    if reason is None:
+        return condor, "auto: a schedd was located"
+    return get_engine("local"), f"auto: {reason}"

@@ -1,0 +1,308 @@
+"""The engine of this machine: a detached process with warm workers.
+
+The process holds a lock for as long as it lives, appends to an event log what it does, and writes nothing that a kill
+could tear beyond a last line; so any later command sees what there is, and whether anybody still works on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from htrun.exceptions import EngineError
+from htrun.runner import wire
+from htrun.runner.supervisor import Calls, Spec, Supervisor, recorded_components
+from htrun.state import ComponentStatus, EventKind, JobEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from htrun.engines.base import Action
+    from htrun.state import JobState
+    from htrun.store import MapDirectory, Ranges
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+
+# The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
+# loop below and then the writing of the results, is put together in a layer above this one.
+_SUPERVISE = "import sys; sys.path[:1] = []; from htrun.supervise import main; main(sys.argv[1])"
+
+
+class LocalEngine:
+    """Runs components in worker processes on this machine; see ``Engine``."""
+
+    name = "local"
+    records_are_live = True
+    outlives_interrupt = False
+
+    def why_not(self) -> str | None:
+        """Return None: this machine is always there."""
+        return None
+
+    def describe(self) -> str:
+        """Return how many processors there are."""
+        return f"this machine, {usable_cpus()} CPUs"
+
+    def submit(self, directory: MapDirectory, components: Ranges) -> None:
+        """Start the detached process that runs components, and wait until it works; see ``Engine``."""
+        if is_alive(directory):
+            raise EngineError(f"{directory.path} is running already")
+        submissions = directory.read_submissions()
+        if not submissions or submissions[-1].components != components:
+            row = {"submission": len(submissions), "first_job": 0, "chunk_size": 1, "components": components}
+            directory.append_submission(row)
+        log = directory.inner / "supervisor.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _SUPERVISE, str(directory.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while _last_start(directory).get("pid") != process.pid:
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+                raise EngineError(f"the local run did not start: {''.join(tail) or 'no reason given'} (see {log})")
+            time.sleep(0.002)
+        process.returncode = 0  # it goes on without us; nobody waits for it here
+
+    def events(self, directory: MapDirectory) -> LocalEvents:
+        """Return a reader of the map's events; see ``Engine``."""
+        return LocalEvents(directory)
+
+    def is_working(self, directory: MapDirectory) -> bool:
+        """Tell whether the map's process lives; see ``Engine``."""
+        return is_alive(directory)
+
+    def needs_submit(self, directory: MapDirectory) -> bool:
+        """Tell whether the map's process was killed, or never started; see ``Engine``."""
+        return not is_alive(directory) and not _has_ended(directory)
+
+    def act(self, directory: MapDirectory, action: Action) -> None:
+        """Stop the map's process; see ``Engine``."""
+        assert action == "remove"
+        deadline = time.monotonic() + _STOP_SECONDS
+        while is_alive(directory):
+            pid = _last_start(directory).get("pid")
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+            for _ in range(100):
+                if not is_alive(directory):
+                    return
+                time.sleep(0.01)
+
+
+class LocalEvents:
+    """Reads a local map's event log as it grows."""
+
+    def __init__(self, directory: MapDirectory) -> None:
+        self._directory = directory
+        self._position = 0
+
+    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield what is new; jobs that still run when nobody works on them any more are given back."""
+        alive = is_alive(self._directory)  # before reading: what happens later is for the next time
+        over = set()
+        for row in self._rows():
+            if "job" not in row:
+                continue
+            event = JobEvent(
+                job=row["job"],
+                kind=EventKind[row["event"]],
+                time=row["time"],
+                position=self._position,
+                components=((row["start"], row["stop"]),),
+                records=str(row["worker"]),
+            )
+            if event.kind.is_final:
+                over.add(event.job)
+            elif not alive:
+                yield from (event, _given_back(event.job, self._position))
+                continue
+            yield event
+        if not alive:
+            for job, state in jobs.items():
+                if state.status is ComponentStatus.RUNNING and job not in over:
+                    yield _given_back(job, self._position)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        try:
+            with event_log(self._directory).open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            self._position += len(line)
+            with contextlib.suppress(ValueError):  # a torn line that a later one was appended to
+                yield json.loads(line)
+
+
+def _given_back(job: int, position: int) -> JobEvent:
+    return JobEvent(job, EventKind.EVICTED, time.time(), position, reason="the local run was stopped")
+
+
+def event_log(directory: MapDirectory) -> Path:
+    """Return the path of a local map's event log."""
+    return directory.inner / "events.jsonl"
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _lock(directory: MapDirectory) -> FileLock:
+    return FileLock(directory.inner / "supervisor.lock")
+
+
+def is_alive(directory: MapDirectory) -> bool:
+    """Tell whether a process works on the map right now."""
+    if not (directory.inner / "supervisor.lock").exists():
+        return False
+    lock = _lock(directory)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:  # the map's directory was removed meanwhile
+        return False
+    lock.release()
+    return False
+
+
+def _last_start(directory: MapDirectory) -> dict[str, Any]:
+    try:
+        lines = event_log(directory).read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    for line in reversed(lines):
+        if line.startswith(b'{"event":"START"'):
+            start: dict[str, Any] = json.loads(line)
+            return start
+    return {}
+
+
+def _has_ended(directory: MapDirectory) -> bool:
+    try:
+        lines = event_log(directory).read_bytes().splitlines()
+    except FileNotFoundError:
+        return False
+    return bool(lines) and lines[-1].startswith(b'{"event":"END"')
+
+
+class _EventLog:
+    """Appends events, a line each, every one visible at once."""
+
+    def __init__(self, path: Path) -> None:
+        wire.drop_torn_line(str(path))
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        self._next_job = sum(line.startswith(b'{"event":"EXECUTE"') for line in lines)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._running: dict[int, int] = {}
+
+    def write(self, event: str, **fields: Any) -> None:
+        row = {"event": event, "time": time.time(), **fields}
+        os.write(self._fd, json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+    def range_event(self, kind: str, worker: int, components: tuple[int, int]) -> None:
+        if kind == "EXECUTE":
+            self._running[worker] = self._next_job
+            self._next_job += 1
+        self.write(kind, job=self._running[worker], worker=worker, start=components[0], stop=components[1])
+
+
+@contextlib.contextmanager
+def supervising(directory: MapDirectory) -> Iterator[None]:
+    """Be the process that works on a map; raises EngineError if another one does already."""
+    lock = _lock(directory)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        raise EngineError("another process works on this map") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def work(directory: MapDirectory) -> bool:
+    """Run what is left of a map; return False if a signal stopped it."""
+    info = directory.info
+    options = info["options"]
+    submission = directory.read_submissions()[-1]
+    done: set[int] = set()
+    for job in directory.jobs.iterdir():
+        done |= recorded_components(str(job / wire.RECORDS))
+    left = list(_without(submission.components, done))
+    workers = min(options.get("workers") or usable_cpus(), sum(stop - start for start, stop in left))
+    files: dict[str, dict[str, Any]] = {}
+
+    def file(identifier: str) -> str:
+        if not files:
+            files.update(directory.files())
+        return str(files[identifier]["path"])
+
+    log = _EventLog(event_log(directory))
+    supervisor = Supervisor(
+        Spec(info["target"]["reference"], str(directory.sources), file),
+        Calls(str(directory.calls), directory.offsets(), range(directory.components)),
+        left,
+        [(str(directory.job(n)), str(directory.inner / wire.SCRATCH / str(n))) for n in range(workers)],
+        chunk_size=options.get("chunk_size"),
+        max_failures=options.get("max_failures", 0),
+        on_event=log.range_event,
+        on_fork=_die_with_parent(),
+    )
+    interrupted = []
+
+    def interrupt(number: int, _: Any) -> None:
+        interrupted.append(number)
+        supervisor.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+    log.write("START", pid=os.getpid(), workers=workers)
+    supervisor.run()
+    log.write("END")
+    return not interrupted
+
+
+def _without(ranges: Ranges, done: set[int]) -> Iterator[tuple[int, int]]:
+    for start, stop in ranges:
+        begin = start
+        for component in sorted(c for c in done if start <= c < stop):
+            yield begin, component
+            begin = component + 1
+        yield begin, stop
+
+
+def _die_with_parent() -> Any:
+    """Return what a worker calls first, so that a kill of its parent ends it too (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def request() -> None:
+        prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return request

@@ -1,0 +1,145 @@
+"""What goes to an HTCondor pool: the jobs' files, and the submit description as text."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.delivery import escape
+from htrun.engines.bundle import write_bundle
+from htrun.exceptions import EngineError
+from htrun.runner import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from htrun.store import MapDirectory, Submission
+
+MAP_ATTRIBUTE = "HtrunMap"
+SUBMISSION_ATTRIBUTE = "HtrunSubmission"
+_STAGE = "stage"
+
+
+def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str, str]]:
+    """Write what the jobs of a submission bring along; return the item data of the submit description.
+
+    Item data is trimmed by HTCondor and cannot hold every character, so it holds numbers only: names of job
+    directories, and ids of files that are staged under names of ours.
+    """
+    write_bundle(directory, directory.inner / wire.BUNDLE)
+    files = directory.files()
+    staged: set[str] = set()
+    offsets = directory.offsets()
+    items = []
+    with directory.calls.open("rb") as calls:
+        for job in range(submission.first_job, submission.first_job + submission.jobs):
+            components = submission.chunk(job)
+            lines = []
+            for start, stop in components:
+                calls.seek(offsets[start])
+                lines.append(calls.read(offsets[stop] - offsets[start]))
+            data = b"".join(lines)
+            ids = _file_ids(data) if files else []
+            for identifier in ids:
+                if identifier not in staged:
+                    staged.add(identifier)
+                    _stage(Path(files[identifier]["path"]), directory.inner / _STAGE / identifier)
+            path = directory.job(job)
+            path.mkdir(exist_ok=True)
+            header = json.dumps({"components": components}).encode()
+            (path / wire.CALLS).write_bytes(header + b"\n" + data)
+            items.append({"htrun_job": str(job), "htrun_files": "".join(f", ../../{_STAGE}/{i}" for i in ids)})
+    return items
+
+
+def _file_ids(calls: bytes) -> list[str]:
+    ids: dict[str, None] = {}
+    for line in calls.split(b"\n"):
+        _, tab, files = line.partition(b"\t")
+        if tab:
+            ids.update((identifier, None) for identifier, _ in json.loads(files))
+    return list(ids)
+
+
+def _stage(source: Path, link: Path) -> None:
+    """Make a file or directory available under a name that any submit description can hold.
+
+    HTCondor follows symbolic links to files but refuses those to directories, so of a directory a tree of links to its
+    files is made.
+    """
+    link.parent.mkdir(exist_ok=True)
+    if link.is_symlink() or link.exists():
+        return
+    if not source.is_dir():
+        link.symlink_to(source)
+        return
+    link.mkdir()
+    for root, directories, names in os.walk(source, followlinks=True, onerror=_raise):
+        here = link / Path(root).relative_to(source)
+        if len(here.parts) - len(link.parts) > 100:
+            raise EngineError(
+                f"{source}: its symbolic links lead in a circle, or its directories are nested too deeply"
+            )
+        for name in directories:
+            (here / name).mkdir(exist_ok=True)
+        for name in names:
+            (here / name).symlink_to(Path(root) / name)
+
+
+def _raise(error: OSError) -> None:
+    raise EngineError(f"{error.filename}: {error.strerror}")
+
+
+def submit_description(
+    info: Mapping[str, Any], submission: Submission, inner: str, delivery: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the submit description of a submission.
+
+    Parameters
+    ----------
+    info : mapping
+        The map's description.
+    submission : Submission
+    inner : str
+        The absolute path of the map's ``.htrun`` directory.
+    delivery : mapping of str to str
+        The submit commands of the delivery method.
+
+    Raises
+    ------
+    EngineError
+        If the path has a line break in it, which no submit description can express.
+    """
+    if "\n" in inner or "\r" in inner:
+        raise EngineError(f"HTCondor cannot use a directory with a line break in its name: {inner!r}")
+    return {
+        "universe": "vanilla",
+        **delivery,
+        "batch_name": escape(info["tag"]),
+        # The dot keeps a space at the end of a name from being trimmed.
+        "initialdir": escape(f"{inner}/jobs/") + "$(htrun_job)/.",
+        "transfer_input_files": f"../../{wire.BUNDLE}, {wire.CALLS}$(htrun_files)",
+        "should_transfer_files": "YES",
+        # Records of finished components come back to a job that was vacated. No output files are named: those made or
+        # changed at the top of the job's scratch directory are transferred, and a job that died early is not held
+        # for lack of one.
+        "when_to_transfer_output": "ON_EXIT_OR_EVICT",
+        "output": wire.RUNNER_LOG,
+        "error": wire.RUNNER_LOG,
+        "log": escape(f"{inner}/events.log"),
+        "request_cpus": "1",
+        f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
+        f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
+    }
+
+
+def format_description(description: Mapping[str, str]) -> str:
+    """Return a submit description as the text of a submit file, for reading."""
+
+    def lines() -> Iterator[str]:
+        for name, value in description.items():
+            yield f"{name} = {value}"
+
+    return "\n".join(lines()) + "\n"

@@ -1,0 +1,186 @@
+"""The tree of htrun's errors, and the exit code that each means."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """What the command's exit status says, the same for every command."""
+
+    OK = 0
+    ERRORED = 1  # at least one component errored
+    INTERRUPTED = 2
+    INTERNAL = 3
+    USAGE = 4  # the command line or the input is wrong
+    EMPTY = 5  # nothing to run
+    HELD = 6  # components are held and nothing else is left to wait for
+
+
+class HtrunError(Exception):
+    """The base of every error that htrun raises on purpose."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UsageError(HtrunError):
+    """What was asked for makes no sense as it was asked."""
+
+
+class InvalidTag(HtrunError):
+    """A tag has a form that no map may have.
+
+    Attributes
+    ----------
+    tag : str
+    reason : str
+        What is wrong with it.
+    """
+
+    def __init__(self, tag: str, reason: str) -> None:
+        super().__init__(f"invalid tag {tag!r}: {reason}")
+        self.tag = tag
+        self.reason = reason
+
+
+class TagAlreadyExists(HtrunError):
+    """A map with this tag exists already.
+
+    Attributes
+    ----------
+    tag : str
+    path : pathlib.Path
+        The directory of the map that has it.
+    """
+
+    def __init__(self, tag: str, path: Path) -> None:
+        super().__init__(
+            f"tag {tag!r} is taken by {path}: choose another one, start anew with --overwrite, "
+            f"or remove that map with 'htrun remove {tag}'"
+        )
+        self.tag = tag
+        self.path = path
+
+
+class TagNotFound(HtrunError):
+    """No map has this tag.
+
+    Attributes
+    ----------
+    tag : str
+    """
+
+    def __init__(self, tag: str, similar: Sequence[str] = ()) -> None:
+        hint = f", did you mean {' or '.join(similar)}?" if similar else "; 'htrun tags' lists the tags there are"
+        super().__init__(f"no map has the tag {tag!r}{hint}")
+        self.tag = tag
+
+
+class InvalidMapDirectory(HtrunError):
+    """A directory is not a map, or is one that this version of htrun cannot read.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class TargetError(HtrunError):
+    """A target cannot be used: not found, not importable or not callable.
+
+    Attributes
+    ----------
+    target : str
+        The target as it was typed.
+    """
+
+    def __init__(self, target: str, message: str) -> None:
+        super().__init__(f"{target}: {message}")
+        self.target = target
+
+
+class InputError(HtrunError):
+    """One thing that is wrong with the inputs; prints as ``path:line: message``.
+
+    Attributes
+    ----------
+    path : str
+    line : int or None
+        Counted from 1; None where the whole file is meant.
+    """
+
+    def __init__(self, path: str, line: int | None, message: str) -> None:
+        super().__init__(f"{path}:{line}: {message}" if line is not None else f"{path}: {message}")
+        self.path = path
+        self.line = line
+        self.message = message
+
+
+class BadInputs(HtrunError):
+    """All that is wrong with the inputs.
+
+    Attributes
+    ----------
+    errors : tuple of InputError
+        The first of them, in the order of the file.
+    total : int
+        How many there are in all.
+    """
+
+    def __init__(self, errors: Sequence[InputError], total: int) -> None:
+        lines = [str(error) for error in errors]
+        if total > len(errors):
+            lines.append(f"... and {total - len(errors):,} more ({total:,} errors in all)")
+        super().__init__("\n".join(lines))
+        self.errors = tuple(errors)
+        self.total = total
+
+
+class EmptyMap(HtrunError):
+    """There is no input, so there is nothing to run."""
+
+    exit_code = ExitCode.EMPTY
+
+
+class EngineError(HtrunError):
+    """An engine cannot do what it is asked for: not there, not reachable, refused."""
+
+
+class UnknownEngine(EngineError):
+    """No engine of this name is installed."""
+
+
+class UnknownDelivery(HtrunError):
+    """No delivery method of this name is installed."""
+
+
+class NotExportable(HtrunError):
+    """An output has no form in the format asked for.
+
+    Attributes
+    ----------
+    component : int
+    """
+
+    exit_code = ExitCode.ERRORED
+
+    def __init__(self, component: int, reason: str) -> None:
+        super().__init__(
+            f"component {component}: {reason}; --default repr exports its repr() instead, --default skip leaves it out"
+        )
+        self.component = component
+
+
+class TimeoutError(HtrunError):  # noqa: A001 (the name HTMap's users know)
+    """Something took longer than the time it was given."""
+
+    exit_code = ExitCode.ERRORED

@@ -1,0 +1,358 @@
+"""Results as JSONL, CSV and TSV, and the result files of a map."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock
+
+from htrun.exceptions import NotExportable
+from htrun.runner import values
+from htrun.state import ComponentStatus
+from htrun.store import atomic_write, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from htrun.maps import Map
+    from htrun.store import Record
+
+Format = Literal["jsonl", "csv", "tsv"]
+Default = Literal["error", "repr", "skip", "null"]
+
+_UNFINISHED = frozenset(
+    {
+        ComponentStatus.UNKNOWN,
+        ComponentStatus.UNMATERIALIZED,
+        ComponentStatus.IDLE,
+        ComponentStatus.RUNNING,
+        ComponentStatus.SUSPENDED,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is exported of one component.
+
+    Attributes
+    ----------
+    component : int
+    status : ComponentStatus
+    output : bytes or None
+        The output as strict JSON, of a completed component.
+    error : dict or None
+        ``type`` and ``message``, of an errored one.
+    reason : str or None
+        Why it is held, or why its output is not exported.
+    input : bytes or None
+        The input as strict JSON, if asked for.
+    """
+
+    component: int
+    status: ComponentStatus
+    output: bytes | None = None
+    error: dict[str, str] | None = None
+    reason: str | None = None
+    input: bytes | None = None
+
+
+class Exporter:
+    """Exports the components of a map, as of its last refresh.
+
+    Parameters
+    ----------
+    map_ : Map
+    statuses : iterable of ComponentStatus, optional
+        Only components with one of these; by default those that are finished or held, and all of them once nothing
+        can become of the others any more.
+    with_inputs : bool
+    default : {"error", "repr", "skip", "null"}
+        What to do with an output that JSON cannot hold: raise NotExportable, write its ``repr()``, leave the component
+        out, or write null with the reason.
+
+    Attributes
+    ----------
+    nonfinite : int
+        How many NaN and infinities became null in what was exported so far.
+    unexportable : list of int
+        The components whose output could not be exported.
+    """
+
+    def __init__(
+        self,
+        map_: Map,
+        *,
+        statuses: Iterable[ComponentStatus] | None = None,
+        with_inputs: bool = False,
+        default: Default = "error",
+    ) -> None:
+        self._map = map_
+        if statuses is not None:
+            self._statuses = frozenset(statuses)
+        else:
+            self._statuses = frozenset(ComponentStatus) - (_UNFINISHED if map_.is_active else frozenset())
+        self._with_inputs = with_inputs
+        self._default = default
+        self.nonfinite = 0
+        self.unexportable: list[int] = []
+
+    def rows(self, *statuses: ComponentStatus) -> Iterator[Row]:
+        """Yield what is to be exported, in the order of the components; of these statuses only, if any are given."""
+        chosen = self._statuses & frozenset(statuses) if statuses else self._statuses
+        components = list(self._map.components_with(*chosen))
+        inputs = self._inputs(components) if self._with_inputs else (None for _ in components)
+        holds = self._map.holds if ComponentStatus.HELD in chosen else {}
+        with closing(self._map.records.walk(components)) as records:
+            for component, record, input_ in zip(components, records, inputs, strict=True):
+                status = self._map.status_of(component)
+                if status is ComponentStatus.COMPLETED and record is not None:
+                    row = self._completed(component, record, input_)
+                    if row is not None:
+                        yield row
+                elif status is ComponentStatus.ERRORED:
+                    error = self._map.error(component)
+                    assert error is not None, "errored components have an error"
+                    brief = {"type": error["type"], "message": error["message"]}
+                    yield Row(component, status, error=brief, input=input_)
+                else:
+                    hold = holds.get(component)
+                    yield Row(component, status, reason=hold.reason if hold else None, input=input_)
+
+    def _completed(self, component: int, record: Record, input_: bytes | None) -> Row | None:
+        output = record.output_json()
+        reason = None
+        if output is None:
+            reason = str(record.data.get("unexportable"))
+            self.unexportable.append(component)
+            if self._default == "error":
+                raise NotExportable(component, reason)
+            if self._default == "skip":
+                return None
+            output = _dumps(record.data["repr"]) if self._default == "repr" else b"null"
+            reason = reason if self._default == "null" else None
+        elif b',"nonfinite":' in record.line[:400]:
+            self.nonfinite += record.data["nonfinite"]
+        return Row(component, ComponentStatus.COMPLETED, output=output, reason=reason, input=input_)
+
+    def _inputs(self, components: Iterable[int]) -> Iterator[bytes]:
+        directory = self._map.directory
+        offsets = directory.offsets()
+        files = directory.files()
+        with directory.calls.open("rb") as calls:
+            for component in components:
+                calls.seek(offsets[component])
+                yield display_input(calls.read(offsets[component + 1] - offsets[component] - 1), files)
+
+    def write_jsonl(self, stream: Any) -> None:
+        """Write an object a component to a binary stream."""
+        for row in self.rows():
+            stream.write(_jsonl(row))
+
+    def write_values(self, stream: Any) -> None:
+        """Write the outputs alone to a binary stream, one a line, of completed components."""
+        for row in self.rows(ComponentStatus.COMPLETED):
+            assert row.output is not None, "completed components have an output"
+            stream.write(row.output + b"\n")
+
+    def write_csv(self, stream: Any, *, delimiter: str = ",", flatten: bool = False, values_only: bool = False) -> None:
+        """Write a table to a binary stream.
+
+        The keys of outputs that are objects are columns, in the order in which they are first seen; any other output
+        goes to the column ``output``. A key that is the name of another column is prefixed with ``output.``.
+
+        Parameters
+        ----------
+        stream : binary file
+        delimiter : str
+        flatten : bool
+            Nested objects become columns with dotted names, instead of JSON in one column.
+        values_only : bool
+            Only what completed components returned, without the other columns.
+        """
+        statuses = (ComponentStatus.COMPLETED,) if values_only else ()
+        columns: dict[str, None] = {} if values_only else {"component": None, "status": None}
+        for row in self.rows(*statuses):  # a pass for the columns alone, so that no table is held in memory
+            columns.update(dict.fromkeys(_cells(row, flatten=flatten, values_only=values_only)))
+        self.nonfinite = 0
+        self.unexportable.clear()
+        text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
+        writer = csv.DictWriter(
+            text, sorted(columns, key=_column_group), restval="", delimiter=delimiter, lineterminator="\n"
+        )
+        try:
+            writer.writeheader()
+            for row in self.rows(*statuses):
+                writer.writerow(_cells(row, flatten=flatten, values_only=values_only))
+            text.flush()
+        finally:
+            text.detach()
+
+    def write(self, stream: Any, format_: Format, *, flatten: bool = False, values_only: bool = False) -> None:
+        """Write in one of the formats; see ``write_jsonl``, ``write_values`` and ``write_csv``."""
+        if format_ != "jsonl":
+            delimiter = "," if format_ == "csv" else "\t"
+            self.write_csv(stream, delimiter=delimiter, flatten=flatten, values_only=values_only)
+        elif values_only:
+            self.write_values(stream)
+        else:
+            self.write_jsonl(stream)
+
+
+def _column_group(name: str) -> int:
+    """Return where a column goes: what it is about first, then inputs, outputs, and what went wrong."""
+    if name in ("component", "status"):
+        return 0
+    return 1 if name.startswith("input.") else 3 if name in ("error", "reason") else 2
+
+
+def _jsonl(row: Row) -> bytes:
+    parts = [b'{"component":%d,"status":"%s"' % (row.component, row.status.value.encode())]
+    if row.input is not None:
+        parts.append(b',"input":' + row.input)
+    if row.output is not None:
+        parts.append(b',"output":' + row.output)
+    if row.error is not None:
+        parts.append(b',"error":' + _dumps(row.error))
+    if row.reason is not None:
+        parts.append(b',"reason":' + _dumps(row.reason))
+    parts.append(b"}\n")
+    return b"".join(parts)
+
+
+def _dumps(value: Any) -> bytes:
+    return values.dumps(value).encode("utf-8")
+
+
+def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
+    """Return an encoded call as strict JSON, with files under the names that the user gave them."""
+    text, _, brought = call.partition(b"\t")
+    if text.startswith(b'"'):
+        return _dumps("<pickled arguments>")
+    if not brought and b"$path" not in text and b"NaN" not in text and b"Infinity" not in text:
+        return text
+    given = {name: files[identifier]["given"] for identifier, name in json.loads(brought)} if brought else {}
+
+    def plain(item: dict[str, Any]) -> Any:
+        path = item.get("$path")
+        if isinstance(path, str):
+            return given.get(path, path)
+        if isinstance(path, list):
+            return path[0]
+        if isinstance(path, dict) and len(item) == 1:
+            return path.get("value", path)
+        return item
+
+    return _dumps(values.Exporter().export(json.loads(text, object_hook=plain)))
+
+
+def _cells(row: Row, *, flatten: bool, values_only: bool) -> dict[str, Any]:
+    cells: dict[str, Any] = {} if values_only else {"component": row.component, "status": row.status.value}
+    reserved = set(cells) | ({"error", "reason"} if not values_only else set())
+    if row.input is not None and not values_only:
+        given = json.loads(row.input)
+        pairs = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
+        for key, value in pairs:
+            cells.update(_spread(f"input.{key}", value, flatten=flatten))
+        reserved |= set(cells)
+    if row.output is not None:
+        output = json.loads(row.output)
+        if isinstance(output, dict):
+            for key, value in output.items():
+                for name, cell in _spread(key, value, flatten=flatten).items():
+                    cells[f"output.{name}" if name in reserved else name] = cell
+        else:
+            cells["output"] = _cell(output)
+    if row.error is not None:
+        cells["error"] = f"{row.error['type']}: {row.error['message']}"
+    if row.reason is not None:
+        cells["reason"] = row.reason
+    return cells
+
+
+def _spread(name: str, value: Any, *, flatten: bool) -> dict[str, Any]:
+    if not flatten or not isinstance(value, dict) or not value:
+        return {name: _cell(value)}
+    cells: dict[str, Any] = {}
+    for key, item in value.items():
+        cells.update(_spread(f"{name}.{key}", item, flatten=True))
+    return cells
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else values.dumps(value)
+
+
+def error_record(map_: Map, component: int) -> dict[str, Any]:
+    """Return all that is known of a component's error, as a line of ``errors.jsonl`` holds it."""
+    error = map_.error(component)
+    assert error is not None, "only errored components are asked for"
+    record = map_.records.get(component)
+    result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": error}
+    if record is not None:
+        fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb")
+        result.update({name: record.data[name] for name in fields if name in record.data})
+        environment = record.environment()
+        result.update({name: environment[name] for name in ("python", "executable", "packages") if name in environment})
+        result.update({name: record.printed(name) for name in ("stdout", "stderr")})
+    return result
+
+
+def run_summary(map_: Map, outputs: Exporter) -> dict[str, Any]:
+    """Return what ``run.json`` holds: what ran, where, when, how it ended, and what ``outputs.jsonl`` cannot show."""
+    info = map_.directory.info
+    return {
+        "tag": map_.tag,
+        "uid": info["uid"],
+        "target": info["target"]["text"],
+        "engine": info["engine"],
+        "delivery": info["delivery"],
+        "options": info["options"],
+        "command": info["command"],
+        "directory": info["directory"],
+        "user": info["user"],
+        "host": info["host"],
+        "versions": info["versions"],
+        "started": info["created"],
+        "finished": time.time(),
+        "components": len(map_),
+        "counts": {status.value: count for status, count in map_.counts().items()},
+        "nonfinite": outputs.nonfinite,
+        "unexportable": len(outputs.unexportable),
+    }
+
+
+def results_are_written(map_: Map) -> bool:
+    """Tell whether the result files say what is known of the map now."""
+    try:
+        summary = read_json(map_.directory.run_file)
+    except (OSError, ValueError):
+        return False
+    return (
+        bool(summary.get("counts") == {status.value: count for status, count in map_.counts().items()})
+        and map_.directory.outputs_file.exists()
+        and map_.directory.errors_file.exists()
+    )
+
+
+def write_results(map_: Map) -> None:
+    """Write ``outputs.jsonl``, ``errors.jsonl`` and ``run.json`` of a map that has ended, unless they are right."""
+    directory = map_.directory
+    with FileLock(directory.inner / "results.lock"):
+        if results_are_written(map_):
+            return
+        with atomic_write(directory.errors_file) as stream:
+            for component in map_.components_with(ComponentStatus.ERRORED):
+                stream.write(_dumps(error_record(map_, component)) + b"\n")
+        with atomic_write(directory.outputs_file) as stream:
+            outputs = Exporter(map_, statuses=ComponentStatus, default="null")
+            outputs.write_jsonl(stream)
+        write_json(directory.run_file, run_summary(map_, outputs))

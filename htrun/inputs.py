@@ -1,0 +1,350 @@
+"""JSONL, CSV and TSV to calls, checked against the function's signature and encoded for the wire."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import json
+import os
+import re
+import shlex
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from htrun.binding import Binding
+from htrun.exceptions import BadInputs, EmptyMap, InputError, UsageError
+from htrun.runner.calls import PATH_KEY
+from htrun.runner.values import is_exact
+from htrun.tables import read_table
+from htrun.transfers import FileTable, Landing, OnWire, escape, is_transfer, shown, to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+_MAX_ERRORS = 20
+_QUOTED_KEY = f'"{PATH_KEY}"'
+_BOM = b"\xef\xbb\xbf"
+_NO_TEXT = (  # how the file begins, what it is, and what makes text of it
+    (b"\x1f\x8b", "a gzip file", "zcat"),
+    (b"BZh", "a bzip2 file", "bzcat"),
+    (b"\xfd7zXZ", "an xz file", "xzcat"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "zstdcat"),
+    (b"PK\x03\x04", "a zip file, or a workbook of a spreadsheet program, which can save it as CSV", "unzip -p"),
+    (b"\xff\xfe", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
+    (b"\xfe\xff", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
+)
+
+
+_OPENINGS = {  # of a document over several lines, and what makes JSONL of it
+    b"[": "jq -c '.[]'",
+    b"[{": "jq -c '.[]'",
+    b"{": "jq -c .",
+}
+_CONSTANTS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
+
+
+@dataclass(frozen=True, slots=True)
+class InputsOptions:
+    """How inputs are read.
+
+    Attributes
+    ----------
+    format : {"jsonl", "csv", "tsv"} or None
+        None to go by the extension: CSV and TSV by ``.csv`` and ``.tsv``, JSONL by any other.
+    transfer : frozenset of str
+        The parameters in whose values every string is a file to bring along.
+    detect : bool
+        Whether annotations, and objects such as ``{"$path": "a.txt"}``, say what is a file to bring along.
+    """
+
+    format: Literal["jsonl", "csv", "tsv"] | None = None
+    transfer: frozenset[str] = frozenset()
+    detect: bool = True
+
+
+def read(
+    source: str,
+    function: Callable[..., Any],
+    options: InputsOptions,
+    files: FileTable,
+    directory: Path,
+    stdin: BinaryIO | None = None,
+) -> Iterator[bytes]:
+    """Read the calls of a file, check them, and encode them for the wire.
+
+    Parameters
+    ----------
+    source : str
+        A path, or ``-`` for standard input.
+    function : callable
+        What is to be called.
+    options : InputsOptions
+    files : FileTable
+        The files that calls name are added here.
+    directory : pathlib.Path
+        What relative names of files are relative to.
+    stdin : binary file, optional
+        Standard input, by default this process's own.
+
+    Returns
+    -------
+    iterator of bytes
+        A line for each call, without its newline; only if it ends without an error are they good for anything.
+
+    Raises
+    ------
+    UsageError
+        At once, if the function has no parameter of a name in ``options.transfer``.
+    BadInputs
+        At the end, with all that is wrong with the inputs.
+    EmptyMap
+        At the end, if there is no call at all.
+    """
+    binding = Binding(function, options.transfer, detect=options.detect)
+    return _read(source, _Encoder(source, binding, files, directory, detect=options.detect), options, stdin)
+
+
+def single(function: Callable[..., Any]) -> bytes:
+    """Return the encoded call of a function without arguments; raises UsageError if it needs any."""
+    for problem in Binding(function).position_problems(0):
+        raise UsageError(f"{problem}: give them in a file, with --args")
+    return encode_call((), {})
+
+
+def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+    """Return a call for the wire, as JSON where JSON gives back exactly these arguments, and as pickle otherwise."""
+    call: Any = list(args) if args or not kwargs else dict(kwargs)
+    if not (args and kwargs) and is_exact(call):
+        return _dumps(to_wire(call, None))
+    import cloudpickle  # only now: it costs more than reading most inputs
+
+    return _dumps(base64.b64encode(cloudpickle.dumps((list(args), dict(kwargs)))).decode("ascii"))
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _read(source: str, encoder: _Encoder, options: InputsOptions, stdin: BinaryIO | None) -> Iterator[bytes]:
+    format_ = options.format or {".csv": "csv", ".tsv": "tsv"}.get(Path(source).suffix.lower(), "jsonl")
+    empty = True
+    try:
+        with _open(source, stdin) as stream:
+            lines = _text_lines(stream, source)
+            for call in _jsonl(lines, encoder) if format_ == "jsonl" else _table(lines, encoder, format_):
+                empty = False
+                yield call
+    except OSError as error:
+        raise _bad_file(encoder.path, _explain_os_error(source, error)) from None
+    if encoder.total:
+        raise BadInputs(encoder.errors, encoder.total)
+    if empty:
+        raise EmptyMap(f"{encoder.path} has no inputs, so there is nothing to run")
+
+
+def _open(source: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
+    return Path(source).open("rb") if source != "-" else nullcontext(stdin or sys.stdin.buffer)
+
+
+def _bad_file(path: str, message: str) -> BadInputs:
+    return BadInputs([InputError(path, None, message)], 1)
+
+
+def _explain_os_error(source: str, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return str(error.strerror or error).lower()
+    path = Path(source)
+    try:
+        close = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)  # noqa: PTH208 (names alone)
+    except OSError:
+        close = []
+    return f"no such file{f' (did you mean {path.with_name(close[0])}?)' if close else ''}"
+
+
+def _text_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
+    """Yield the lines of a file without its byte order mark; raises BadInputs if it does not begin like text."""
+    lines = iter(stream)
+    first = next(lines, b"")
+    for magic, what, tool in _NO_TEXT:
+        if first.startswith(magic):
+            name = "FILE" if source == "-" else shlex.quote(source)
+            raise _bad_file(
+                "<stdin>" if source == "-" else source, f"this is {what}; try: {tool} {name} | htrun ... --args -"
+            )
+    yield first.removeprefix(_BOM)
+    yield from lines
+
+
+class _Encoder:
+    """Turns arguments into calls on the wire, and gathers what is wrong with them."""
+
+    def __init__(self, source: str, binding: Binding, files: FileTable, directory: Path, *, detect: bool) -> None:
+        self.path = "<stdin>" if source == "-" else source
+        self.binding = binding
+        self.detect = detect
+        self.errors: list[InputError] = []
+        self.total = 0
+        self._files = files
+        self._directory = str(directory)
+        self._beside = None if source == "-" else Path(source).parent
+        self._line = 0
+        self._landing: Landing | None = None
+
+    def report(self, line: int, message: str) -> None:
+        """Note that something is wrong with a line."""
+        self.total += 1
+        if len(self.errors) < _MAX_ERRORS:
+            self.errors.append(InputError(self.path, line, message))
+
+    def encode(self, line: int, arguments: dict[str, Any] | list[Any], *, has_path_key: bool) -> bytes | None:
+        """Return a call that fits on the wire; None if it is the same as plain JSON, without files.
+
+        Parameters
+        ----------
+        line : int
+            Where the call begins.
+        arguments : dict or list
+        has_path_key : bool
+            Whether any object in the arguments may have the key ``$path``.
+        """
+        if not (has_path_key or self.binding.has_converters):
+            return None
+        self._line = line
+        self._landing = None
+        if isinstance(arguments, dict):
+            self.binding.convert_keywords(arguments, self._bring)
+        else:
+            self.binding.convert_positions(arguments, self._bring)
+        if has_path_key:
+            bring = self._bring if self.detect else None
+            if isinstance(arguments, dict):
+                arguments = escape({name: to_wire(value, bring) for name, value in arguments.items()})
+            else:
+                arguments = to_wire(arguments, bring)
+        elif self._landing is None:
+            return None
+        call = _dumps(arguments)
+        return call if self._landing is None else b"%b\t%b" % (call, _dumps(self._landing.files()))
+
+    def _bring(self, given: str) -> Any:
+        try:
+            file = self._files.find(os.path.join(self._directory, given), given, self._beside)
+        except UsageError as error:
+            self.report(self._line, str(error))
+            return given
+        if self._landing is None:
+            self._landing = Landing()
+        return OnWire({PATH_KEY: self._landing.place(file)})
+
+
+def _jsonl(lines: Iterable[bytes], encoder: _Encoder) -> Iterator[bytes]:
+    parse = json.JSONDecoder(object_pairs_hook=_object).raw_decode
+    fits_keywords, fits_positions = encoder.binding.fits_keywords, encoder.binding.fits_positions
+    encode = encoder.encode
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip(b" \t\r\n")
+        if not line:
+            continue
+        try:
+            text = line.decode("utf-8")
+            value, end = parse(text)
+            if end != len(text):
+                raise json.JSONDecodeError("Extra data", text, end)
+            # As an escape, any character of the key begins with \u00.
+            has_path_key = _QUOTED_KEY in text or "\\u00" in text
+            kind = type(value)
+            if has_path_key and kind is dict and encoder.detect and is_transfer(value):
+                value, kind = [value], list  # a file as the only argument: no parameter is called $path
+                line = b"[%b]" % line
+            elif kind is not dict and kind is not list:
+                value, kind = [value], list
+                line = b"[%b]" % line
+            if not (fits_keywords(value) if kind is dict else fits_positions(len(value))):
+                for problem in _problems(value, encoder.binding):
+                    encoder.report(number, problem)
+                continue
+            call = encode(number, value, has_path_key=has_path_key)
+            if call is None:  # mostly, so that most lines are not written anew
+                call = line if b"\t" not in line and b"\r" not in line else _dumps(value)
+        except (ValueError, RecursionError, UsageError) as error:
+            if raw.isspace():
+                continue
+            message = _explain(error, raw)
+            encoder.report(number, message)
+            if encoder.total == 1 and line in _OPENINGS:
+                return  # all other lines are wrong as well, and for the same reason
+            continue
+        yield call
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise UsageError(f"the key {shown(twice)!r} is there twice in one object")
+    return result
+
+
+def _problems(value: dict[str, Any] | list[Any], binding: Binding) -> list[str]:
+    if isinstance(value, dict):
+        problems = binding.keyword_problems(tuple(value))
+        wants_it = binding.wants_one(value)
+        hint = "to pass the object itself, write [{...}]"
+    else:
+        problems = binding.position_problems(len(value))
+        wants_it = binding.wants_one() and len(value) > 1
+        hint = "to pass the array itself, write [[...]]"
+    return [*problems[:-1], f"{problems[-1]}; {hint}"] if wants_it else problems
+
+
+def _explain(error: Exception, raw: bytes) -> str:
+    """Say what is wrong with a line of JSONL."""
+    if isinstance(error, json.JSONDecodeError):
+        opening = _OPENINGS.get(raw.strip())
+        if opening:
+            return f"this is one JSON document over several lines, not a call a line; {opening} makes JSONL of it"
+        return _explain_json(error, len(raw) - len(raw.lstrip(b" \t\r\n")))
+    if isinstance(error, UnicodeDecodeError):
+        position = raw.index(error.object) + error.start
+        return f"invalid UTF-8 at byte {position + 1} (0x{raw[position]:02x})"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    if isinstance(error, UsageError):
+        return str(error)
+    return "an integer of too many digits" if "integer string conversion" in str(error) else str(error)
+
+
+def _explain_json(error: json.JSONDecodeError, indent: int) -> str:
+    text, at = error.doc, error.pos
+    before, after = text[max(0, at - 50) : at].rstrip(), text[at : at + 50]
+    word = re.match(r"\w*", after)
+    hint = ""
+    if after.startswith("\0"):
+        hint = "a NUL byte; is this text, and in UTF-8?"
+    elif after.startswith("'"):
+        hint = "strings take double quotes"
+    elif error.msg == "Extra data" and after.startswith(","):
+        hint = "no comma follows a line's value"
+    elif before.endswith(",") and after[:1] in ("]", "}"):
+        hint = "no comma follows the last item"
+    elif word and word[0] in _CONSTANTS:
+        hint = f"{word[0]} is written {_CONSTANTS[word[0]]}"
+    elif not after and text.startswith("["):
+        hint = "the line ends too early; of one JSON array over several lines, jq -c '.[]' makes JSONL"
+    elif not after:
+        hint = "the line ends too early"
+    elif at == 0 and text[0].isprintable() and text[0] not in "[{":
+        hint = "strings take double quotes"
+    message = error.msg.removesuffix(" starting at").removesuffix(" at")
+    return f"column {indent + at + 1}: {message}{f' ({hint})' if hint else ''}"
+
+
+def _table(lines: Iterable[bytes], encoder: _Encoder, format_: str) -> Iterator[bytes]:
+    for line, arguments in read_table(lines, "," if format_ == "csv" else "\t", encoder.binding, encoder.report):
+        call = encoder.encode(line, arguments, has_path_key=PATH_KEY in arguments)
+        yield _dumps(arguments) if call is None else call

@@ -1,0 +1,274 @@
+"""A map as its users see it: what became of its components, and what can be done to them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from htrun.engines.base import get_engine
+from htrun.exceptions import EngineError, HtrunError
+from htrun.runner import wire
+from htrun.state import ComponentStatus, JobState, fold
+from htrun.store import MapDirectory, Records, remove_directory
+from htrun.tags import TagRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from htrun.engines.base import Engine
+    from htrun.settings import Settings
+
+
+_POLL_SECONDS = 0.02
+_MAX_POLL_SECONDS = 0.5
+
+# One byte a component, so that a million of them are counted at the speed of bytes.count.
+_CODES = {status: code for code, status in enumerate(ComponentStatus)}
+_STATUSES = tuple(ComponentStatus)
+_ACTIVE = tuple(
+    _CODES[s]
+    for s in (ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
+)
+
+
+@dataclass(frozen=True)
+class ComponentHold:
+    """Why a component is held.
+
+    Attributes
+    ----------
+    component : int
+    code, subcode : int or None
+        As in HTCondor's manual, "HoldReasonCode".
+    reason : str
+    """
+
+    component: int
+    code: int | None
+    subcode: int | None
+    reason: str
+
+
+class Map:
+    """A function, its components and their state.
+
+    Parameters
+    ----------
+    tag : str
+    directory : MapDirectory
+    registry : TagRegistry
+        Where the tag is registered.
+    """
+
+    def __init__(self, tag: str, directory: MapDirectory, registry: TagRegistry) -> None:
+        self.tag = tag
+        self.directory = directory
+        self.registry = registry
+        self.engine: Engine = get_engine(directory.info["engine"])
+        self.records = Records(directory)
+        self._reader = self.engine.events(directory)
+        self._jobs: dict[int, JobState] = {}
+        self._settled: set[str] = set()
+        self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
+        self._codes = bytearray(self._base)
+
+    @classmethod
+    def load(cls, tag: str, settings: Settings) -> Map:
+        """Return the map that has a tag; raises TagNotFound."""
+        registry = TagRegistry(settings.tags)
+        return cls(tag, registry.get(tag), registry)
+
+    def __len__(self) -> int:
+        return self.directory.components
+
+    @property
+    def path(self) -> Path:
+        """The map's directory."""
+        return self.directory.path
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether its tag was made up."""
+        return bool(self.directory.info.get("transient"))
+
+    def refresh(self) -> None:
+        """Look at the disk for what is new."""
+        events = list(self._reader.read(self._jobs))
+        if events:
+            self._jobs = fold(self._jobs, events)
+        touched = set()
+        for state in self._jobs.values():
+            if state.records is None or state.records in self._settled:
+                continue
+            if state.status is ComponentStatus.COMPLETED or self.engine.records_are_live:
+                touched.add(state.records)
+                if not self.engine.records_are_live:
+                    self._settled.add(state.records)
+        fresh = [self.records.read(name) for name in touched]
+        if events or any(fresh):
+            self._codes = self._resolve()
+
+    def _resolve(self) -> bytearray:
+        codes = bytearray(self._base)
+        lost = _CODES[ComponentStatus.ERRORED]
+        for _, state in sorted(self._jobs.items()):
+            code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
+            for start, stop in state.components:
+                codes[start:stop] = bytes([code]) * (stop - start)
+        # A record decides: 1 and 2 are the index's codes of an outcome, see Records.
+        completed, errored = _CODES[ComponentStatus.COMPLETED], _CODES[ComponentStatus.ERRORED]
+        outcomes = self.records.outcomes
+        if self.records.finished == len(codes):
+            return outcomes.translate(_outcome_table(completed, errored))
+        if self.records.finished:
+            size = len(codes)
+            mask = int.from_bytes(outcomes.translate(_HAS_RECORD), "little")
+            have = int.from_bytes(outcomes.translate(_outcome_table(completed, errored)), "little")
+            keep = int.from_bytes(codes, "little") & ~mask
+            codes = bytearray((keep | (have & mask)).to_bytes(size, "little"))
+        return codes
+
+    @property
+    def component_statuses(self) -> list[ComponentStatus]:
+        """The status of each component, as of the last refresh."""
+        return [_STATUSES[code] for code in self._codes]
+
+    def status_of(self, component: int) -> ComponentStatus:
+        """Return the status of one component, as of the last refresh."""
+        return _STATUSES[self._codes[component]]
+
+    def counts(self) -> Counter[ComponentStatus]:
+        """Return how many components are in each status, as of the last refresh."""
+        return Counter({status: n for status in _STATUSES if (n := self._codes.count(_CODES[status]))})
+
+    def components_with(self, *statuses: ComponentStatus) -> Iterator[int]:
+        """Yield the components that are in one of these statuses, in order."""
+        codes = {_CODES[status] for status in statuses}
+        return (component for component, code in enumerate(self._codes) if code in codes)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything can still become of a component by itself, as of the last refresh.
+
+        Held components wait for a user, so they make no map active.
+        """
+        return any(self._codes.count(code) for code in _ACTIVE) and self.engine.is_working(self.directory)
+
+    @property
+    def holds(self) -> dict[int, ComponentHold]:
+        """The holds of held components, by component."""
+        result = {}
+        for state in self._jobs.values():
+            if state.status is ComponentStatus.HELD:
+                for start, stop in state.components:
+                    for component in range(start, stop):
+                        reason = state.reason or "no reason given"
+                        result[component] = ComponentHold(component, state.code, state.subcode, reason)
+        return result
+
+    def job_of(self, component: int) -> JobState | None:
+        """Return the latest job that a component was in, or None."""
+        for _, state in sorted(self._jobs.items(), reverse=True):
+            if any(start <= component < stop for start, stop in state.components):
+                return state
+        return None
+
+    def error(self, component: int) -> dict[str, Any] | None:
+        """Return the error of a component as data; None if it has none.
+
+        A component whose job ended without leaving a record gets an error that says how the job ended.
+        """
+        if self.status_of(component) is not ComponentStatus.ERRORED:
+            return None
+        record = self.records.get(component)
+        if record is not None:
+            error: dict[str, Any] = record.data["error"]
+            return error
+        state = self.job_of(component)
+        assert state is not None, "without a job there is no error"
+        how = state.reason or "it ended with exit code 0"
+        message = f"the job ended without leaving a record of this component: {how}"
+        if state.records is not None:
+            log = self.directory.job(state.records) / wire.RUNNER_LOG
+            try:
+                said = log.read_text(encoding="utf-8", errors="replace").strip()
+            except OSError:
+                said = ""
+            if said:
+                message += "\n" + said[-4000:]
+        return {"type": "JobDied", "message": message, "frames": [], "node": state.node}
+
+    def peak_memory(self) -> float:
+        """Return the largest memory that a component was seen to use, in MiB."""
+        recorded = (r.data.get("memory_mb", 0.0) for r in self.records.walk(range(len(self))) if r is not None)
+        return max(max(recorded, default=0.0), max((state.memory_mb for state in self._jobs.values()), default=0))
+
+    def local_data(self) -> int:
+        """Return the number of bytes that the map takes on disk."""
+        return sum(file.lstat().st_size for file in self.path.rglob("*") if not file.is_dir())
+
+    def watch(self) -> Iterator[bool]:
+        """Yield after every look at the map, as long as it is active; True where something has changed."""
+        pause = _POLL_SECONDS
+        seen: object = None
+        while True:
+            active = self._look()
+            now = (self.records.finished, bytes(self._codes) if len(self) < 10_000 else self.counts())
+            changed, seen = now != seen, now
+            yield changed
+            if not active:
+                return
+            pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
+            time.sleep(pause)
+
+    def _look(self) -> bool:
+        working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
+        self.refresh()
+        return working and self.is_active
+
+    def carry_on(self) -> bool:
+        """Start again what a kill has left undone; return whether there was anything. Raises EngineError."""
+        unfinished = any(self._codes.count(code) for code in _ACTIVE)
+        if not unfinished or not self.engine.needs_submit(self.directory):
+            return False
+        submissions = self.directory.read_submissions()
+        self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
+        return True
+
+    def stop(self) -> None:
+        """Let no component run any more; what is finished stays. Raises EngineError."""
+        self.engine.act(self.directory, "remove")
+
+    def remove(self, *, force: bool = False) -> None:
+        """Stop the map and delete it with all its results.
+
+        Parameters
+        ----------
+        force : bool
+            Delete it even where its jobs cannot be stopped, as with a schedd that is gone.
+
+        Raises
+        ------
+        EngineError
+            If its jobs cannot be stopped; the map is left as it is.
+        """
+        try:
+            self.stop()
+        except HtrunError as error:
+            if not force:
+                raise EngineError(f"map {self.tag!r} was not removed: {error} (--force removes it anyway)") from error
+        with self.registry.lock():
+            current = self.registry.find(self.tag)
+            if current is not None and current.info["uid"] == self.directory.info["uid"]:
+                remove_directory(self.path)
+                self.registry.forget(self.tag)
+
+
+_HAS_RECORD = bytes([0, 255, 255]) + bytes(253)
+
+
+def _outcome_table(completed: int, errored: int) -> bytes:
+    return bytes([0, completed, errored]) + bytes(253)

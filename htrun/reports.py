@@ -1,0 +1,325 @@
+"""What people read of a map: from data to text, without printing any of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from htrun.export import display_input
+from htrun.state import ComponentStatus
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable, Iterator
+
+    from htrun.maps import Map
+
+Traceback = Literal["auto", "short", "line", "no"]
+
+
+STATUS_COLORS = {"COMPLETED": "green", "ERRORED": "red", "HELD": "yellow", "RUNNING": "cyan", "REMOVED": "yellow"}
+
+_MAX_PRINTED = 10_000
+_MAX_INPUT = 60
+
+
+def plain(text: str, **_: Any) -> str:
+    """Return text as it is: the style of what is no terminal."""
+    return text
+
+
+def width() -> int:
+    """Return the width of the terminal in columns, 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def rule(title: str = "", character: str = "=", columns: int | None = None) -> str:
+    """Return a line across the terminal with a title in its middle."""
+    columns = columns or width()
+    return f" {title} ".center(columns, character) if title else character * columns
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
+    return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
+
+
+def count_phrases(counts: Counter[ComponentStatus]) -> list[str]:
+    """Return ``3 errored, 10 completed`` in its parts, what needs attention first."""
+    order = [
+        ComponentStatus.ERRORED,
+        ComponentStatus.HELD,
+        ComponentStatus.COMPLETED,
+        ComponentStatus.RUNNING,
+        ComponentStatus.SUSPENDED,
+        ComponentStatus.IDLE,
+        ComponentStatus.UNMATERIALIZED,
+        ComponentStatus.REMOVED,
+        ComponentStatus.UNKNOWN,
+    ]
+    return [f"{counts[status]:,} {status.value.lower()}" for status in order if counts[status]]
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return text on one line of at most ``limit`` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: max(0, limit - 3)] + "..."
+
+
+def input_text(map_: Map, component: int) -> str:
+    """Return a component's input as JSON, whole."""
+    directory = map_.directory
+    offsets = directory.offsets()
+    with directory.calls.open("rb") as calls:
+        calls.seek(offsets[component])
+        call = calls.read(offsets[component + 1] - offsets[component] - 1)
+    return display_input(call, directory.files()).decode("utf-8", "replace")
+
+
+def call_text(map_: Map, component: int) -> str:
+    """Return a component's call as Python would write it, shortened: ``measure('a.py', size=3)``."""
+    name = map_.directory.info["target"]["reference"]["qualname"]
+    given = json.loads(input_text(map_, component))
+    if isinstance(given, dict):
+        inner = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    else:
+        inner = ", ".join(map(repr, given)) if isinstance(given, list) else str(given)
+    return f"{name}({shorten(inner, _MAX_INPUT)})"
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """All that is shown of one errored component.
+
+    Parameters
+    ----------
+    map_ : Map
+    component : int
+    """
+
+    map_: Map
+    component: int
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error as data."""
+        error = self.map_.error(self.component)
+        assert error is not None, "a report is made of an errored component"
+        return error
+
+    def summary(self) -> str:
+        """Return the error on one line: its type, and the first line of its message."""
+        error = self.error
+        message = error["message"].strip().partition("\n")[0]
+        return f"{error['type']}: {message}" if message else str(error["type"])
+
+    def text(self, traceback: Traceback = "auto", style: Callable[..., str] = plain) -> str:
+        """Return the report.
+
+        Parameters
+        ----------
+        traceback : {"auto", "short", "line", "no"}
+            ``auto`` shows source around each of the user's lines and the local variables, ``short`` a line of source a
+            frame, ``line`` all on one line.
+        style : callable
+        """
+        if traceback == "no":
+            return ""
+        if traceback == "line":
+            frames = [frame for frame in self.error["frames"] if frame["user"]]
+            where = f"{self._file(frames[-1])}:{frames[-1]['line']}: " if frames else ""
+            return f"{where}{self.summary()} (component {self.component})"
+        title = f"component {self.component}: {call_text(self.map_, self.component)}"
+        lines = [style(rule(title, "_"), fg="red", bold=True)]
+        lines += self._exception(self.error, traceback, style)
+        lines += self._printed()
+        if traceback == "auto":
+            lines += self._scratch()
+        lines.append(style(self._where(), dim=True))
+        return "\n".join(lines)
+
+    def _file(self, frame: dict[str, Any]) -> str:
+        if not frame["user"]:
+            return str(frame["file"])
+        original = self.map_.directory.info["target"]["sources"].get(frame["file"])
+        if original is None:
+            return str(frame["file"])
+        relative = os.path.relpath(original)
+        return str(original) if relative.startswith("..") else relative
+
+    def _exception(self, error: dict[str, Any], traceback: Traceback, style: Callable[..., str]) -> Iterator[str]:
+        for key, phrase in (
+            ("cause", "The above exception was the direct cause of the following exception:"),
+            ("context", "During handling of the above exception, another exception occurred:"),
+        ):
+            if key in error:
+                yield from self._exception(error[key], traceback, style)
+                yield from ("", phrase)
+        frames = error["frames"]
+        last_user = max((i for i, frame in enumerate(frames) if frame["user"]), default=-1)
+        for i, frame in enumerate(frames):
+            # Frames of libraries are kept short; those below the user's last line show where it went from there.
+            if not frame["user"] and i < last_user and traceback == "auto":
+                continue
+            yield ""
+            yield f"{style(self._file(frame), bold=True)}:{frame['line']}: in {frame['function']}"
+            source = frame["source"] if frame["user"] and traceback == "auto" else frame["source"][-1:]
+            yield from _source_lines(source, style)
+            if traceback == "auto" and frame.get("locals"):
+                yield ""
+                names = frame["locals"]
+                wide = min(max(map(len, names)), 20)
+                for name, value in names.items():
+                    yield f"    {name:{wide}} = {value}"
+        yield ""
+        message = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+        for note in error.get("notes", ()):
+            message += "\n" + note
+        for line in message.splitlines():
+            yield style(f"E   {line}", fg="red")
+        for part in error.get("exceptions", ()):
+            yield from ("", "-- one of the exceptions in the group:")
+            yield from self._exception(part, traceback, style)
+
+    def _printed(self) -> Iterator[str]:
+        record = self.map_.records.get(self.component)
+        if record is None:
+            return
+        for name in ("stdout", "stderr"):
+            text = record.printed(name)
+            if not text.strip():
+                continue
+            yield rule(f"Captured {name}", "-")
+            if len(text) > _MAX_PRINTED:
+                more = f"{len(text) - _MAX_PRINTED:,} characters before this"
+                yield f"... {more}, see 'htrun {name} {self.map_.tag} {self.component}'"
+                text = text[-_MAX_PRINTED:]
+            yield text.rstrip("\n")
+
+    def _scratch(self) -> Iterator[str]:
+        files = self.error.get("scratch")
+        if files:
+            yield rule("Files in the scratch directory", "-")
+            for name, size in files:
+                yield f"{size:>12,}  {name}"
+
+    def _where(self) -> str:
+        record = self.map_.records.get(self.component)
+        if record is None:
+            node = self.error.get("node")
+            return f"[node {node}]" if node else "[it left no record]"
+        environment = record.environment()
+        parts = [f"node {record.data['node']}"]
+        if "python" in environment:
+            parts.append(f"Python {environment['python']} ({environment['executable']})")
+        if record.data.get("attempt", 1) > 1:
+            parts.append(f"attempt {record.data['attempt']}")
+        parts.append(f"after {duration(record.data['wall_s'])}")
+        return f"[{', '.join(parts)}]"
+
+
+def _source_lines(source: list[str], style: Callable[..., str]) -> Iterator[str]:
+    while source and not source[0].strip():
+        source = source[1:]
+    indent = min((len(line) - len(line.lstrip()) for line in source if line.strip()), default=0)
+    for number, line in enumerate(source):
+        last = number == len(source) - 1
+        yield style(f"{'>' if last else ' '}   {line[indent:]}", bold=last)
+
+
+def hold_lines(map_: Map) -> list[tuple[int, str]]:
+    """Return (component, why) of the held components, in order."""
+    lines = []
+    for component, hold in sorted(map_.holds.items()):
+        codes = f" [code {hold.code}.{hold.subcode}]" if hold.code is not None else ""
+        lines.append((component, f"{hold.reason}{codes}"))
+    return lines
+
+
+def slowest(map_: Map, number: int) -> list[tuple[float, int]]:
+    """Return (wall seconds, component) of the slowest components, all of them for 0."""
+    times = []
+    records = map_.records.walk(range(len(map_)))
+    for component, record in enumerate(records):
+        if record is not None:
+            times.append((record.data.get("wall_s", 0.0), component))
+    times.sort(reverse=True)
+    return times[:number] if number else times
+
+
+def status_rows(maps: Iterable[Map], *, state: bool, meta: bool) -> Iterator[dict[str, Any]]:
+    """Yield what is known of maps, as data: sizes in bytes, times in seconds.
+
+    Parameters
+    ----------
+    maps : iterable of Map
+    state : bool
+        Include how many components are in each status, ``component_status_counts``.
+    meta : bool
+        Include ``local_data``, ``max_memory``, ``max_runtime`` and ``total_runtime``.
+    """
+    for map_ in maps:
+        map_.refresh()
+        row: dict[str, Any] = {"tag": map_.tag, "transient": map_.is_transient, "components": len(map_)}
+        if state:
+            counts = map_.counts()
+            shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
+            row["component_status_counts"] = shown | {status.value: number for status, number in counts.items()}
+        if meta:
+            times = [seconds for seconds, _ in slowest(map_, 0)]
+            row["local_data"] = map_.local_data()
+            row["max_memory"] = int(map_.peak_memory() * 2**20)
+            row["max_runtime"] = max(times, default=0.0)
+            row["total_runtime"] = round(sum(times), 6)
+        yield row
+
+
+def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain) -> str:
+    """Return ``status_rows`` as a table for people; transient maps have a star before their tag."""
+    from tabulate import tabulate  # only now: it costs start-up time
+
+    table = []
+    for row in rows:
+        cells = {"Tag": f"{'*' if row['transient'] else ''}{row['tag']}"}
+        for status, number in row.get("component_status_counts", {}).items():
+            cells[status] = style(str(number), fg=STATUS_COLORS.get(status)) if number else "0"
+        if "local_data" in row:
+            cells["Local Data"] = size_text(row["local_data"])
+            cells["Max Memory"] = size_text(row["max_memory"])
+            cells["Max Runtime"] = duration(row["max_runtime"])
+            cells["Total Runtime"] = duration(row["total_runtime"])
+        table.append(cells)
+    names = list(dict.fromkeys(name for cells in table for name in cells)) or ["Tag"]
+    body = [[cells.get(name, "0") for name in names] for cells in table]
+    return tabulate(body, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
+
+
+def status_csv(rows: Iterable[dict[str, Any]]) -> str:
+    """Return ``status_rows`` as CSV, a column a status."""
+    import csv
+    import io
+
+    flat = [
+        {name: value for name, value in row.items() if name != "component_status_counts"}
+        | row.get("component_status_counts", {})
+        for row in rows
+    ]
+    names = list(dict.fromkeys(name for row in flat for name in row)) or ["tag"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval=0, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def size_text(number: float) -> str:
+    """Return a number of bytes with a decimal unit, as ``ls -h --si`` does."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"

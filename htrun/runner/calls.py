@@ -1,0 +1,75 @@
+"""Calls on the wire: their arguments as JSON, and after a TAB the files that they bring along.
+
+In the JSON, an object with the key ``$path`` is one of three things, and nothing else ever has that key:
+
+- ``{"$path": "name"}`` is a file brought along, by where it lands in the scratch directory;
+- ``{"$path": ["text"]}`` is the path ``text``, as it is;
+- ``{"$path": {"items": [[key, value], ...]}}`` is a dict of the user's that has the key ``$path`` itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATH_KEY = "$path"
+
+
+def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], list[tuple[str, str]]]:
+    """Return what a line of the file of calls says.
+
+    Parameters
+    ----------
+    line : bytes
+        Without its newline.
+    scratch : str
+        The directory that the component runs in.
+
+    Returns
+    -------
+    args : list
+    kwargs : dict
+    files : list of (str, str)
+        The id of each file to bring along, and where it lands, relative to `scratch`.
+    """
+    call, _, rest = line.partition(b"\t")
+    files = [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
+    value = parse_call(call.decode("utf-8"), lambda name: Path(scratch, name))
+    if type(value) is list:
+        return value, {}, files
+    if type(value) is dict:
+        return [], value, files
+    args, kwargs = pickle.loads(base64.b64decode(value))
+    return list(args), dict(kwargs), files
+
+
+def parse_call(text: str, file: Callable[[str], object]) -> Any:
+    """Return the arguments of a call: a list by position, a dict by keyword, or a str, which is a pickle in base64.
+
+    Parameters
+    ----------
+    text : str
+        The JSON of the call, without the list of files.
+    file : callable
+        From where a file lands to what the function gets for it.
+    """
+    if '"%s"' % PATH_KEY not in text:  # the key is always written like this, never with escapes
+        return json.loads(text)
+
+    def revive(item: dict[str, Any]) -> object:
+        if PATH_KEY not in item:
+            return item
+        value = item[PATH_KEY]
+        if type(value) is str:
+            return file(value)
+        if type(value) is list:
+            return Path(value[0])
+        return dict(value["items"])
+
+    return json.loads(text, object_hook=revive)

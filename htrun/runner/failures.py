@@ -1,0 +1,197 @@
+"""What went wrong in a component, as plain data."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+import os
+import reprlib
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from .values import safe_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
+
+_RUNNER = os.path.dirname(os.path.abspath(__file__))
+_CONTEXT_LINES = 4
+_MAX_FRAMES = 30
+_MAX_LOCALS = 20
+_MAX_EXCEPTIONS = 10
+_MAX_TEXT = 10_000
+_MAX_FILES = 50
+
+
+class _Repr(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 120
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 6
+
+    def repr_instance(self, value: Any, level: int) -> str:  # noqa: ARG002 (reprlib calls it so)
+        return safe_repr(value, self.maxother)
+
+
+_repr = _Repr().repr
+
+
+def _trimmed_repr(value: Any) -> str:
+    try:
+        return _repr(value)
+    except BaseException:  # a container whose len() or iteration raises
+        return safe_repr(value, 120)
+
+
+def describe_exception(error: BaseException, sources: str) -> dict[str, Any]:
+    """Return an exception as data: type, message, frames with source and trimmed locals, causes.
+
+    Parameters
+    ----------
+    error : BaseException
+    sources : str
+        The directory that the user's modules were imported from; frames in it are marked ``user`` and named
+        relative to it.
+    """
+    return _describe(error, os.path.join(os.path.abspath(sources), ""), [_MAX_EXCEPTIONS])
+
+
+def _describe(error: BaseException, sources: str, budget: list[int]) -> dict[str, Any]:
+    budget[0] -= 1
+    result: dict[str, Any] = {
+        "type": _type_name(type(error)),
+        "message": _message(error),
+        "frames": _frames(error.__traceback__, sources),
+    }
+    if isinstance(error, SyntaxError) and error.filename:
+        result["message"] = "".join(traceback.format_exception_only(type(error), error)).strip()[:_MAX_TEXT]
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and notes:
+        result["notes"] = [str(note)[:_MAX_TEXT] for note in notes[:_MAX_EXCEPTIONS]]
+    if error.__cause__ is not None and budget[0] > 0:
+        result["cause"] = _describe(error.__cause__, sources, budget)
+    elif error.__context__ is not None and not error.__suppress_context__ and budget[0] > 0:
+        result["context"] = _describe(error.__context__, sources, budget)
+    group = getattr(error, "exceptions", None)
+    if isinstance(group, tuple) and group:
+        parts = []
+        for part in group:
+            if budget[0] <= 0:
+                break
+            if isinstance(part, BaseException):
+                parts.append(_describe(part, sources, budget))
+        result["exceptions"] = parts
+    return result
+
+
+def _type_name(kind: type) -> str:
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except BaseException as failure:
+        return "<the exception's str() raised %s>" % type(failure).__name__
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "... (%d characters)" % len(text)
+
+
+def _frames(tb: TracebackType | None, sources: str) -> list[dict[str, Any]]:
+    entries = [entry for entry in traceback.walk_tb(tb) if not _is_ours(entry[0])]
+    if len(entries) > _MAX_FRAMES:  # endless recursion: its first and its last frames tell the story
+        entries = entries[: _MAX_FRAMES // 3] + entries[-(_MAX_FRAMES - _MAX_FRAMES // 3) :]
+    return [_frame(frame, line, sources) for frame, line in entries]
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return os.path.dirname(os.path.abspath(frame.f_code.co_filename)) == _RUNNER
+
+
+def _frame(frame: FrameType, line: int, sources: str) -> dict[str, Any]:
+    code = frame.f_code
+    name = os.path.abspath(code.co_filename) if not code.co_filename.startswith("<") else code.co_filename
+    user = name.startswith(sources)
+    first = max(code.co_firstlineno, line - _CONTEXT_LINES + 1) if line else line
+    result: dict[str, Any] = {
+        "file": name[len(sources) :] if user else name,
+        "line": line,
+        "function": getattr(code, "co_qualname", code.co_name),
+        "user": user,
+        "source": [linecache.getline(code.co_filename, n).rstrip()[:500] for n in range(first, line + 1)]
+        if line
+        else [],
+    }
+    if user:
+        names = [item for item in frame.f_locals.items() if not item[0].startswith("__")]
+        result["locals"] = {name: _trimmed_repr(value) for name, value in names[:_MAX_LOCALS]}
+    return result
+
+
+def describe_death(status: int) -> dict[str, Any]:
+    """Return the error of a component whose process ended under it.
+
+    Parameters
+    ----------
+    status : int
+        The process's status as ``os.waitpid`` gives it.
+    """
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "an unnamed signal"
+        message = "the process was killed by signal %d (%s)" % (number, name)
+        hints: dict[int, str] = {
+            signal.SIGSEGV: "a crash in compiled code, or recursion too deep for the stack",
+            signal.SIGKILL: "most often memory ran out, or somebody killed it",
+            signal.SIGABRT: "compiled code gave up; its stderr may say why",
+        }
+        if number in hints:
+            message += ": " + hints[number]
+    else:
+        message = "the process ended by itself with exit code %d, as os._exit() does" % os.WEXITSTATUS(status)
+    return {"type": "ProcessDied", "message": message, "frames": []}
+
+
+def list_scratch(directory: str) -> list[list[Any]]:
+    """Return the names (relative) and sizes in bytes of the first files below a scratch directory."""
+
+    def walk(top: str) -> Iterator[list[Any]]:
+        for root, _, names in os.walk(top):
+            for name in names:
+                path = os.path.join(root, name)
+                try:
+                    yield [os.path.relpath(path, top), os.lstat(path).st_size]
+                except OSError:
+                    continue
+
+    return list(itertools.islice(walk(directory), _MAX_FILES))
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what Python and which packages ran here; it costs tens of milliseconds, so only failures ask for it."""
+    import platform
+
+    try:
+        from importlib import metadata
+
+        packages: dict[str, str] = {}
+        for distribution in metadata.distributions():
+            name = distribution.metadata["Name"]
+            if name and name not in packages:
+                packages[name] = distribution.version
+    except Exception as error:  # broken metadata of any installed package
+        packages = {"error": "%s: %s" % (type(error).__name__, error)}
+    return {
+        "node": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "packages": packages,
+    }

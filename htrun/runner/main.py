@@ -1,0 +1,77 @@
+"""What runs on an execute node: one job, in the directory that the batch system gave it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import zipfile
+
+from . import wire
+from .supervisor import Calls, Spec, Supervisor, index_lines, recorded_components
+
+
+def main() -> int:
+    """Run the calls of this job that have no record yet; return the exit status."""
+    top = os.getcwd()
+    bundle = os.path.join(top, wire.BUNDLE)
+    with zipfile.ZipFile(bundle) as archive:
+        job = json.loads(archive.read(wire.JOB).decode("utf-8"))
+        names = [name for name in archive.namelist() if name.startswith(wire.SOURCES + "/")]
+        archive.extractall(top, names)
+    sources = os.path.join(top, wire.SOURCES)
+    os.makedirs(sources, exist_ok=True)
+    _set_path()
+
+    calls_path = os.path.join(top, wire.CALLS)
+    with open(calls_path, "rb") as file:
+        header = json.loads(file.readline().decode("utf-8"))
+    components = [c for start, stop in header["components"] for c in range(start, stop)]
+    done = recorded_components(os.path.join(top, wire.RECORDS))
+    supervisor = Supervisor(
+        Spec(job["reference"], sources, lambda name: os.path.join(top, name), _attempt()),
+        Calls(calls_path, index_lines(calls_path, skip=1), components),
+        _ranges([position for position, component in enumerate(components) if component not in done]),
+        [(top, os.path.join(top, wire.SCRATCH))],
+        chunk_size=len(components),
+    )
+    signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
+    if supervisor.run():
+        return 0
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return 1
+
+
+def _ranges(positions: list[int]) -> list[list[int]]:
+    """Join ascending numbers to half-open ranges."""
+    result: list[list[int]] = []
+    for position in positions:
+        if result and result[-1][1] == position:
+            result[-1][1] += 1
+        else:
+            result.append([position, position + 1])
+    return result
+
+
+def _set_path() -> None:
+    """Give the job a PATH where the batch system gave none, with this interpreter's own programs first."""
+    own = os.path.dirname(sys.executable)
+    path = os.environ.get("PATH") or "/usr/local/bin:/usr/bin:/bin"
+    if own not in path.split(os.pathsep):
+        path = own + os.pathsep + path
+    os.environ["PATH"] = path
+
+
+def _attempt() -> int:
+    """Return which start of this job this is, from the job's ClassAd (attribute NumShadowStarts), counted from 1."""
+    try:
+        with open(os.environ["_CONDOR_JOB_AD"], encoding="utf-8", errors="replace") as ad:
+            for line in ad:
+                name, _, value = line.partition(" = ")
+                if name == "NumShadowStarts":
+                    return max(1, int(value))
+    except (KeyError, OSError, ValueError):
+        pass
+    return 1

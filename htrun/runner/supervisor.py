@@ -1,0 +1,425 @@
+"""The parent of the workers: deals out ranges of calls, and survives whatever a component does to its process."""
+
+from __future__ import annotations
+
+import array
+import collections
+import errno
+import json
+import mmap
+import os
+import platform
+import selectors
+import signal
+import struct
+import time
+from typing import TYPE_CHECKING
+
+from . import failures, wire
+from .worker import FAILED, Worker, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+_RANGE_SECONDS = 0.05
+"""How long a range should keep a worker busy: long beside the 100 µs of dealing it out, short beside the whole."""
+_MAX_BARREN_DEATHS = 3
+
+
+class Spec:
+    """What to run and where, for all workers of a supervisor.
+
+    Parameters
+    ----------
+    reference : dict
+        What ``loading.load_function`` imports.
+    sources : str
+        The directory of the user's modules.
+    file : callable
+        From the id of a file to bring along to where it lies on this node.
+    attempt : int
+        How often this job has been started, counted from 1.
+    """
+
+    def __init__(
+        self, reference: Mapping[str, str | None], sources: str, file: Callable[[str], str], attempt: int = 1
+    ) -> None:
+        self.reference = reference
+        self.sources = os.path.abspath(sources)
+        self.file = file
+        self.attempt = attempt
+        self.node = json.dumps(platform.node())
+
+
+class Calls:
+    """The calls of a file, by position.
+
+    Parameters
+    ----------
+    path : str
+    offsets : array.array of unsigned 64-bit integers
+        Where each call's line begins, and where the last one ends.
+    components : sequence of int
+        The component of each position.
+    """
+
+    def __init__(self, path: str, offsets: array.array[int], components: Sequence[int]) -> None:
+        self.path = path
+        self.offsets = offsets
+        self.components = components
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+        """Return the (component, line) pairs of the positions from ``start`` up to ``stop``."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offsets[start])
+            data = file.read(self.offsets[stop] - self.offsets[start])
+        return zip(self.components[start:stop], data.split(b"\n"))
+
+
+class Board:
+    """Shared memory in which a worker says which component it is in."""
+
+    _layout = struct.Struct("=qdqq")
+
+    def __init__(self) -> None:
+        self.memory = mmap.mmap(-1, self._layout.size)
+        self.end()
+
+    def begin(self, component: int, started: float, stdout: int, stderr: int) -> None:
+        """Note the component that starts now, and how long stdout and stderr are."""
+        self._layout.pack_into(self.memory, 0, component, started, stdout, stderr)
+
+    def end(self) -> None:
+        """Note that no component is running."""
+        struct.pack_into("=q", self.memory, 0, -1)
+
+    def read(self) -> tuple[int, float, int, int]:
+        """Return (component or -1, start time, stdout position, stderr position)."""
+        component, started, stdout, stderr = self._layout.unpack_from(self.memory, 0)
+        return component, started, stdout, stderr
+
+
+class _Slot:
+    """A place for one worker process at a time."""
+
+    def __init__(self, number: int, directory: str, scratch: str) -> None:
+        self.number = number
+        self.directory = directory
+        self.scratch = scratch
+        self.board = Board()
+        self.pid: int | None = None
+        self.commands = self.replies = -1
+        self.range: tuple[int, int] | None = None
+        self.dealt = 0.0
+        self.barren_deaths = 0
+
+
+class Supervisor:
+    """Runs calls on a number of worker processes and sees to it that each ends up with a record.
+
+    Parameters
+    ----------
+    spec : Spec
+    calls : Calls
+    ranges : iterable of (int, int)
+        The positions to run, as half-open ranges in the order to start them.
+    slots : list of (str, str)
+        For each worker its job directory and its scratch directory.
+    chunk_size : int or None
+        How many calls to deal out at once; by default as many as take about 50 ms.
+    max_failures : int
+        Stop after this many failed components; 0 for never.
+    on_event : callable
+        Called with (kind, slot number, (start, stop) positions) as ranges start ("EXECUTE") and end ("TERMINATED").
+    on_fork : callable
+        Called in each new worker process before anything else.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        calls: Calls,
+        ranges: Iterable[Sequence[int]],
+        slots: Iterable[tuple[str, str]],
+        chunk_size: int | None = None,
+        max_failures: int = 0,
+        on_event: Callable[[str, int, tuple[int, int]], None] | None = None,
+        on_fork: Callable[[], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.calls = calls
+        self.todo = collections.deque((start, stop) for start, stop in ranges if start < stop)
+        self.remaining = sum(stop - start for start, stop in self.todo)
+        self.slots = [_Slot(i, *where) for i, where in enumerate(slots)]
+        self.chunk_size = chunk_size
+        self.max_failures = max_failures
+        self.on_event = on_event or (lambda *_: None)
+        self.on_fork = on_fork or (lambda: None)
+        self.failures = 0
+        self.stopped = False
+        self.busy_seconds = 0.0
+        self.finished = 0
+        self.selector = selectors.DefaultSelector()
+
+    def run(self) -> bool:
+        """Work until everything is done or ``stop`` is called; return whether everything is done."""
+        try:
+            for slot in self.slots:
+                self._feed(slot)
+            while any(slot.range is not None for slot in self.slots):
+                for key, _ in self.selector.select():
+                    self._listen(key.data)
+        finally:
+            self._close()
+        return not self.todo and not self.stopped
+
+    def stop(self) -> None:
+        """Kill the workers and whatever they started; safe to call from a signal handler."""
+        self.stopped = True
+        for slot in self.slots:
+            if slot.pid is not None:
+                _kill_group(slot.pid)
+
+    def _feed(self, slot: _Slot) -> None:
+        if self.stopped or not self.todo:
+            slot.range = None
+            return
+        start, stop = self.todo.popleft()
+        size = self.chunk_size or self._range_size()
+        if stop - start > size:
+            self.todo.appendleft((start + size, stop))
+            stop = start + size
+        self.remaining -= stop - start
+        slot.range = (start, stop)
+        slot.dealt = time.perf_counter()
+        self.on_event("EXECUTE", slot.number, slot.range)
+        if slot.pid is None:
+            self._spawn(slot)
+        try:
+            os.write(slot.commands, b"%d %d\n" % slot.range)
+        except BrokenPipeError:
+            pass  # it died meanwhile: its closed reply pipe tells
+
+    def _range_size(self) -> int:
+        share = max(1, self.remaining // (2 * len(self.slots)))
+        if not self.finished:
+            return 1
+        return max(1, min(share, int(_RANGE_SECONDS * self.finished / max(self.busy_seconds, 1e-9))))
+
+    def _spawn(self, slot: _Slot) -> None:
+        os.makedirs(slot.directory, exist_ok=True)
+        command_end, slot.commands = os.pipe()
+        slot.replies, reply_end = os.pipe()
+        slot.board.end()
+        slot.pid = os.fork()
+        if slot.pid == 0:
+            try:
+                os.setpgid(0, 0)
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_DFL)
+                _close_all_but(command_end, reply_end)
+                self.on_fork()
+                Worker(self.spec, self.calls, slot.directory, slot.scratch, slot.board).run(command_end, reply_end)
+            except BaseException:  # the record of what happened is for the parent to write
+                import traceback
+
+                traceback.print_exc()
+                os._exit(70)
+            os._exit(0)
+        os.close(command_end)
+        os.close(reply_end)
+        self.selector.register(slot.replies, selectors.EVENT_READ, slot)
+
+    def _listen(self, slot: _Slot) -> None:
+        replies = os.read(slot.replies, 65536)
+        if not replies:
+            self._bury(slot)
+            return
+        self._count_failures(replies.count(FAILED))
+        if not replies.endswith(FAILED):
+            assert slot.range is not None, "only a busy worker answers"
+            start, stop = slot.range
+            self.busy_seconds += time.perf_counter() - slot.dealt
+            self.finished += stop - start
+            slot.barren_deaths = 0
+            self.on_event("TERMINATED", slot.number, slot.range)
+            self._feed(slot)
+
+    def _count_failures(self, number: int) -> None:
+        self.failures += number
+        if self.max_failures and self.failures >= self.max_failures and not self.stopped:
+            self.stop()
+
+    def _bury(self, slot: _Slot) -> None:
+        """Take over from a dead worker: record what it died of, put back what it did not come to."""
+        pid = slot.pid
+        assert pid is not None, "only a living worker dies"
+        self._forget(slot)
+        status = _wait(pid)
+        _kill_group(pid)
+        if slot.range is None:
+            return
+        start, stop = slot.range
+        slot.range = None
+        component = slot.board.read()[0]
+        recorded = last_recorded(slot.directory)
+        done = start
+        positions = self.calls.components[start:stop]
+        for number in (component, recorded):
+            if number in positions:
+                done = max(done, start + positions.index(number) + (number == recorded))
+        if self.stopped:
+            self.on_event("TERMINATED", slot.number, (start, done))
+            self.todo.appendleft((done, stop))
+            return
+        if done == start and component < 0:
+            slot.barren_deaths += 1
+        if component in positions and component != recorded:
+            self._record_death(slot, component, status)
+            done += 1
+        elif slot.barren_deaths >= _MAX_BARREN_DEATHS:  # it does not even come to the component
+            slot.barren_deaths = 0
+            self._record_death(slot, positions[0], status)
+            done += 1
+        self.on_event("TERMINATED", slot.number, (start, done))
+        if done < stop:
+            self.todo.appendleft((done, stop))
+            self.remaining += stop - done
+        self._feed(slot)
+
+    def _record_death(self, slot: _Slot, component: int, status: int) -> None:
+        path = os.path.join(slot.directory, wire.RECORDS)
+        wire.drop_torn_line(path)
+        running, started, out, err = slot.board.read()
+        sizes = [_size(os.path.join(slot.directory, name)) for name in (wire.STDOUT, wire.STDERR)]
+        if running < 0:
+            started, out, err = time.time(), sizes[0], sizes[1]
+        error = failures.describe_death(status)
+        error["scratch"] = failures.list_scratch(slot.scratch)
+        record = (
+            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d],"error":%s}\n'
+        )
+        text = record % (
+            wire.record_prefix(component, wire.ERRORED),
+            self.spec.attempt,
+            self.spec.node,
+            started,
+            max(0.0, time.time() - started),
+            out,
+            sizes[0],
+            err,
+            sizes[1],
+            json.dumps(error),
+        )
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            write_all(fd, text.encode("utf-8"))
+        finally:
+            os.close(fd)
+        environment = os.path.join(slot.directory, wire.ENVIRONMENT)
+        if not os.path.exists(environment):
+            with open(environment, "w", encoding="utf-8") as file:
+                json.dump(failures.describe_environment(), file)
+        self._count_failures(1)
+
+    def _forget(self, slot: _Slot) -> None:
+        self.selector.unregister(slot.replies)
+        os.close(slot.replies)
+        os.close(slot.commands)
+        slot.pid = None
+
+    def _close(self) -> None:
+        for slot in self.slots:
+            if slot.pid is not None:
+                pid = slot.pid
+                self._forget(slot)  # a closed command pipe ends an idle worker
+                if slot.range is not None:
+                    _kill_group(pid)
+                _wait(pid)
+                _kill_group(pid)
+        self.selector.close()
+
+
+def _close_all_but(*keep: int) -> None:
+    """Close what the parent had open: its locks and the pipes of other workers must not live on in this process."""
+    for fd in map(int, os.listdir("/dev/fd")):
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the listing's own
+
+
+def _wait(pid: int) -> int:
+    while True:
+        try:
+            return os.waitpid(pid, 0)[1]
+        except InterruptedError:
+            continue
+        except ChildProcessError:
+            return 0
+
+
+def _kill_group(pid: int) -> None:
+    for target in (-pid, pid):
+        try:
+            os.kill(target, signal.SIGKILL)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ESRCH, errno.EPERM):
+                raise
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def last_recorded(directory: str) -> int:
+    """Return the component of the last whole record in a job directory, or -1."""
+    path = os.path.join(directory, wire.RECORDS)
+    end = wire.drop_torn_line(path)
+    if not end:
+        return -1
+    with open(path, "rb") as file:
+        position = max(0, end - 65536)
+        while True:
+            file.seek(position)
+            block = file.read(end - position)[:-1]
+            newline = block.rfind(b"\n")
+            if newline >= 0 or position == 0:
+                return component_of(block[newline + 1 :])
+            position = max(0, position - 1048576)
+
+
+def component_of(line: bytes) -> int:
+    """Return the component of a record, from the beginning of its line alone."""
+    return int(line[len(b'{"component":') : line.index(b",")])
+
+
+def recorded_components(path: str) -> set[int]:
+    """Return the set of components that have a whole record in a file of records."""
+    wire.drop_torn_line(path)
+    try:
+        with open(path, "rb") as file:
+            return {component_of(line) for line in file}
+    except FileNotFoundError:
+        return set()
+
+
+def index_lines(path: str, skip: int = 0) -> array.array[int]:
+    """Return the offsets of the lines of a file after the first ``skip``, and of its end."""
+    offsets = array.array("Q")
+    position = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            if number >= skip:
+                offsets.append(position)
+            position += len(line)
+    offsets.append(position)
+    return offsets

@@ -1,0 +1,218 @@
+"""Outputs on the wire: as JSON where JSON gives back exactly the same value, and as pickle otherwise.
+
+A pickled output carries an export form as well: what a JSON file or a CSV column shows of it. It is made here, on the
+node, because only here are the classes and packages of the value certain to be importable.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import json
+import pathlib
+import pickle
+import uuid
+from collections import abc
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SCALARS = (str, int, bool, type(None))
+
+
+class NotExportable(Exception):
+    """A value has no JSON form; the message says which part of it."""
+
+
+class Encoded:
+    """An output in its forms on the wire.
+
+    Attributes
+    ----------
+    json : str or None
+        The value as strict JSON; None where it has no such form.
+    pickle : bytes or None
+        The value as pickle; None where the JSON gives it back exactly.
+    reason : str or None
+        Why there is no JSON.
+    repr : str or None
+        The value's ``repr()`` where there is no JSON.
+    nonfinite : int
+        How many NaN and infinities became null in the JSON.
+    """
+
+    __slots__ = ("json", "nonfinite", "pickle", "reason", "repr")
+
+    def __init__(
+        self,
+        json: str | None = None,
+        pickle: bytes | None = None,
+        reason: str | None = None,
+        repr: str | None = None,  # noqa: A002 (it is one)
+        nonfinite: int = 0,
+    ) -> None:
+        self.json = json
+        self.pickle = pickle
+        self.reason = reason
+        self.repr = repr
+        self.nonfinite = nonfinite
+
+
+def is_exact(value: Any) -> bool:
+    """Tell whether JSON gives back exactly this value, types included."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is float:
+        return bool(value - value == 0)  # false for NaN and infinities
+    if kind is list:
+        return all(map(is_exact, value))
+    if kind is dict:
+        return all(type(key) is str for key in value) and all(map(is_exact, value.values()))
+    return False
+
+
+def dumps(value: Any) -> str:
+    """Return JSON on one line that every UTF-8 file can hold."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # lone surrogates
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text
+
+
+def encode(value: Any) -> Encoded:
+    """Return the wire forms of an output; raises whatever pickling it raises."""
+    try:
+        if is_exact(value):
+            return Encoded(json=dumps(value))
+    except (RecursionError, ValueError):  # nested too deeply, a cycle, or an integer of more digits than Python prints
+        pass
+    pickled = _pickle(value)
+    exporter = Exporter()
+    try:
+        return Encoded(json=dumps(exporter.export(value)), pickle=pickled, nonfinite=exporter.nonfinite)
+    except NotExportable as error:
+        reason = str(error)
+    except RecursionError:
+        reason = "it is nested too deeply, or contains itself"
+    except Exception as error:  # whatever the methods of the user's own classes raise
+        reason = "%s: %s" % (type(error).__name__, error)
+    return Encoded(pickle=pickled, reason=reason, repr=safe_repr(value, 10_000))
+
+
+def safe_repr(value: Any, limit: int) -> str:
+    """Return ``repr(value)`` of at most ``limit`` characters, whatever the user's ``__repr__`` does."""
+    try:
+        text = repr(value)
+    except BaseException as error:
+        return "<%s, whose repr() raised %s>" % (type(value).__name__, type(error).__name__)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _pickle(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=5)  # the newest that Python 3.8 reads
+    except Exception:
+        pass  # a lambda or a class made on the way: cloudpickle can, at a cost that is paid only here
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(value, protocol=5)
+    except Exception as error:
+        reason = "%s: %s" % (type(error).__name__, error)
+        raise TypeError("the return value, of type %s, cannot be pickled: %s" % (_type_name(value), reason)) from None
+    return data
+
+
+class Exporter:
+    """Turns values into what strict JSON can hold, and counts what it had to null."""
+
+    def __init__(self) -> None:
+        self.nonfinite = 0
+
+    def export(self, value: Any, where: str = "the output") -> Any:
+        """Return ``value`` made of dict, list, str, int, finite float, bool and None; raise NotExportable otherwise."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, enum.Enum):
+            return self.export(value.value, where)
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            value = float(value)
+            if value - value == 0:
+                return value
+            self.nonfinite += 1
+            return None
+        if isinstance(value, abc.Mapping):
+            return {self._key(key, where): self.export(item, "%s[%r]" % (where, key)) for key, item in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return self._fields(value, value._fields, where)
+        if isinstance(value, (list, tuple, range, collections.deque)):
+            return [self.export(item, "%s[%d]" % (where, i)) for i, item in enumerate(value)]
+        if isinstance(value, (set, frozenset)):
+            return [self.export(item, where) for item in _ordered(value)]
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return base64.b64encode(bytes(value)).decode("ascii")
+        if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+            return None if value != value else value.isoformat()  # pandas' NaT is a datetime unlike itself
+        if isinstance(value, datetime.timedelta):
+            return value.total_seconds()
+        if isinstance(value, (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath)):
+            return str(value)
+        if isinstance(value, complex):
+            return {"real": self.export(value.real, where), "imag": self.export(value.imag, where)}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._fields(value, [field.name for field in dataclasses.fields(value)], where)
+        return self._array(value, where)
+
+    def _key(self, key: Any, where: str) -> str:
+        if isinstance(key, enum.Enum):
+            key = key.value
+        if isinstance(key, str):
+            return str(key)
+        if isinstance(key, bool) or key is None:
+            return json.dumps(key)
+        if hasattr(key, "dtype") and hasattr(key, "item"):
+            key = key.item()
+        if isinstance(key, (int, float, tuple, decimal.Decimal, datetime.date, uuid.UUID, pathlib.PurePath)):
+            return str(key)
+        raise NotExportable("%s has a key of type %s, which JSON cannot hold" % (where, _type_name(key)))
+
+    def _fields(self, value: Any, names: Iterable[str], where: str) -> dict[str, Any]:
+        return {name: self.export(getattr(value, name), "%s.%s" % (where, name)) for name in names}
+
+    def _array(self, value: Any, where: str) -> Any:
+        """NumPy, pandas and whatever else has their interface, without importing them."""
+        kind = getattr(getattr(value, "dtype", None), "kind", None)
+        if kind is not None and kind in "mM" and hasattr(value, "astype") and not hasattr(value, "index"):
+            return self.export(value.astype(str).tolist(), where)  # tolist() alone gives integers for nanoseconds
+        if hasattr(value, "to_dict") and hasattr(value, "columns"):
+            return self.export(value.to_dict(orient="records"), where)
+        if hasattr(value, "tolist"):
+            plain = value.tolist()
+            if type(plain) is not type(value):
+                return self.export(plain, where)
+        raise NotExportable("%s is of type %s, which JSON cannot hold" % (where, _type_name(value)))
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=repr)
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)

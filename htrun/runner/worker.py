@@ -1,0 +1,275 @@
+"""The process that runs components, one after the other, and appends a record of each."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import failures, values, wire
+from .calls import decode_call
+from .loading import load_function
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .supervisor import Board, Calls, Spec
+
+DONE = b"."
+FAILED = b"E"
+
+
+class Worker:
+    """Runs the ranges of calls that its supervisor sends it.
+
+    Parameters
+    ----------
+    spec : supervisor.Spec
+        What to run, and where.
+    calls : supervisor.Calls
+        The calls, by position.
+    directory : str
+        The job directory: records, stdout and stderr are appended to there.
+    scratch : str
+        Where components run; emptied after each.
+    board : supervisor.Board
+        Shared memory where the supervisor reads which component is running, should this process die.
+    """
+
+    def __init__(self, spec: Spec, calls: Calls, directory: str, scratch: str, board: Board) -> None:
+        self.spec = spec
+        self.calls = calls
+        self.directory = directory
+        self.scratch = scratch
+        self.board = board
+        self.pid = os.getpid()
+        self.function: Callable[..., Any] | None = None
+        self.load_error: BaseException | None = None
+        self.environment_written = False
+
+    def run(self, commands: int, replies: int) -> None:
+        """Work through ranges read from ``commands`` until it closes; answer each on ``replies``."""
+        self._open()
+        with os.fdopen(commands, "rb") as lines:
+            for line in lines:
+                start, stop = map(int, line.split())
+                for component, call in self.calls.read(start, stop):
+                    if not self._run(component, call):
+                        os.write(replies, FAILED)
+                os.write(replies, DONE)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _open(self) -> None:
+        os.environ["HTRUN_ON_EXECUTE"] = "1"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self.records = os.open(os.path.join(self.directory, wire.RECORDS), flags, 0o644)
+        self.outputs = [
+            os.open(os.path.join(self.directory, name), flags, 0o644) for name in (wire.STDOUT, wire.STDERR)
+        ]
+        self.streams: list[io.TextIOWrapper | None] = [None, None]
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (open as long as the process)
+        self._restore_streams()
+        self.positions = self._sizes()
+        self.usage = self._cpu()
+        os.makedirs(self.scratch, exist_ok=True)
+        self.scratch = os.path.realpath(self.scratch)
+
+    def _restore_streams(self) -> None:
+        """Make file descriptors 1 and 2, sys.stdout and sys.stderr ours again, whatever the function did to them."""
+        for number, (fd, name) in enumerate(zip(self.outputs, ("stdout", "stderr"))):
+            stream = self.streams[number]
+            if stream is not None and not stream.closed and getattr(sys, name) is stream and _same_file(fd, number + 1):
+                continue
+            os.dup2(fd, number + 1)
+            raw = io.FileIO(number + 1, "w", closefd=False)
+            stream = io.TextIOWrapper(
+                io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
+            self.streams[number] = stream
+            setattr(sys, name, stream)
+
+    def _sizes(self) -> list[int]:
+        return [os.fstat(fd).st_size for fd in self.outputs]
+
+    @staticmethod
+    def _cpu() -> tuple[float, float]:
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak = max(own.ru_maxrss, children.ru_maxrss)
+        return (
+            own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+            peak / 1048576 if sys.platform == "darwin" else peak / 1024,  # bytes there, KiB elsewhere
+        )
+
+    def _run(self, component: int, call: bytes) -> bool:
+        """Run one component and append its record; tell whether it completed."""
+        out, err = self.positions
+        started = time.time()
+        self.board.begin(component, started, out, err)
+        os.environ["HTRUN_COMPONENT"] = str(component)
+        encoded: values.Encoded | None = None
+        error: dict[str, Any] | None = None
+        tick = time.perf_counter()
+        try:
+            self._enter_scratch()
+            args, kwargs, files = decode_call(call, self.scratch)
+            if files:
+                self._bring(files)
+            function = self.function or self._load()
+            tick = time.perf_counter()
+            result = function(*args, **kwargs)
+            wall = time.perf_counter() - tick
+            encoded = values.encode(result)
+        except BaseException as exception:  # SystemExit and KeyboardInterrupt are this component's errors as well
+            wall = time.perf_counter() - tick
+            self._leave_fork()
+            error = failures.describe_exception(exception, self.spec.sources)
+        else:
+            self._leave_fork()
+        result = None  # what it holds must not outlive the component
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:  # noqa: S112 (closed, or replaced by something of the user's)
+                continue
+        self._restore_streams()
+        sizes = self._sizes()
+        cpu, memory = self._cpu()
+        head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
+            wire.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
+            self.spec.attempt,
+            self.spec.node,
+            started,
+            wall,
+            cpu - self.usage[0],
+            memory,
+        )
+        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (out, sizes[0], err, sizes[1])
+        if encoded is not None:
+            tail = self._output(component, encoded)
+        else:
+            assert error is not None
+            error["scratch"] = failures.list_scratch(self.scratch)
+            self._write_environment()
+            tail = ',"error":' + json.dumps(error)
+        self.positions = sizes
+        self.usage = (cpu, memory)
+        write_all(self.records, (head + tail + "}\n").encode("utf-8"))
+        self.board.end()
+        self._clean_scratch()
+        return error is None
+
+    def _leave_fork(self) -> None:
+        """End a process that the function forked and that came back here: the component is its parent's."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+
+    def _load(self) -> Callable[..., Any]:
+        if self.load_error is not None:
+            raise self.load_error
+        try:
+            self.function = load_function(self.spec.reference, self.spec.sources)
+        except BaseException as error:
+            self.load_error = error  # the same for each component; importing again would not mend it
+            raise
+        return self.function
+
+    def _enter_scratch(self) -> None:
+        try:
+            os.chdir(self.scratch)
+        except OSError:
+            os.makedirs(self.scratch, exist_ok=True)
+            os.chdir(self.scratch)
+
+    def _bring(self, files: list[tuple[str, str]]) -> None:
+        for identifier, name in files:
+            source = self.spec.file(identifier)
+            target = os.path.join(self.scratch, *name.split("/"))
+            parent = os.path.dirname(target)
+            if parent != self.scratch:
+                os.makedirs(parent, exist_ok=True)
+            if os.path.isdir(source):
+                shutil.copytree(source, target, symlinks=True)
+            else:
+                shutil.copy2(source, target)
+
+    def _clean_scratch(self) -> None:
+        try:
+            with os.scandir(self.scratch) as entries:
+                if next(entries, None) is None:
+                    return  # still empty, as after most functions: serves the next component as it is
+        except OSError:
+            pass
+        os.chdir(self.directory)
+        remove_tree(self.scratch)
+        os.makedirs(self.scratch, exist_ok=True)
+
+    def _output(self, component: int, encoded: values.Encoded) -> str:
+        parts = []
+        if encoded.nonfinite:
+            parts.append(',"nonfinite":%d' % encoded.nonfinite)
+        if encoded.pickle is not None:
+            if len(encoded.pickle) > wire.INLINE_LIMIT:
+                parts.append(',"pickle_file":"%s"' % self._side_file(component, "pickle", encoded.pickle))
+            else:
+                parts.append(',"pickle":"%s"' % base64.b64encode(encoded.pickle).decode("ascii"))
+        if encoded.json is None:
+            parts.append(',"unexportable":%s,"repr":%s' % (json.dumps(encoded.reason), json.dumps(encoded.repr)))
+        elif len(encoded.json) > wire.INLINE_LIMIT:
+            name = self._side_file(component, "json", encoded.json.encode("utf-8"))
+            parts.append(',"output_file":"%s"' % name)
+        else:
+            parts.append(',"output":' + encoded.json)  # last, so that collecting can cut it out unparsed
+        return "".join(parts)
+
+    def _side_file(self, component: int, kind: str, data: bytes) -> str:
+        name = "output.%d.%s" % (component, kind)
+        path = os.path.join(self.directory, name)
+        with open(path + ".part", "wb") as file:
+            file.write(data)
+        os.replace(path + ".part", path)
+        return name
+
+    def _write_environment(self) -> None:
+        if not self.environment_written:
+            self.environment_written = True
+            path = os.path.join(self.directory, wire.ENVIRONMENT)
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(failures.describe_environment(), file)
+
+
+def _same_file(one: int, other: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(one), os.fstat(other))
+    except OSError:
+        return False
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``: os.write may take a part of it only."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory with all that is in it, directories that the user made read-only included."""
+
+    def unlock(function: Callable[[str], Any], name: str, _: Any) -> None:
+        try:
+            os.chmod(os.path.dirname(name), 0o700)
+            os.chmod(name, 0o700)
+            function(name)
+        except OSError:
+            pass
+
+    shutil.rmtree(path, onerror=unlock)

@@ -1,0 +1,45 @@
+"""What users set once: built-in defaults, overridden by the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one command.
+
+    Attributes
+    ----------
+    directory : pathlib.Path
+        Where tags are registered (``HTRUN_DIR``, by default ``~/.htrun``).
+    engine : str
+        ``HTRUN_ENGINE``, by default ``auto``.
+    delivery : str
+        ``HTRUN_DELIVERY``, by default ``shared``.
+    """
+
+    directory: Path
+    engine: str = "auto"
+    delivery: str = "shared"
+
+    @property
+    def tags(self) -> Path:
+        """The directory of the tag registry."""
+        return self.directory / "tags"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that the environment asks for; empty variables count as unset."""
+    directory = environ.get("HTRUN_DIR")
+    return Settings(
+        directory=Path(directory).expanduser().absolute() if directory else Path("~/.htrun").expanduser(),
+        engine=environ.get("HTRUN_ENGINE") or Settings.engine,
+        delivery=environ.get("HTRUN_DELIVERY") or Settings.delivery,
+    )

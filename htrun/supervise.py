@@ -1,0 +1,27 @@
+"""What the detached process of a local map does: the work, and then the result files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from htrun.engines.local import supervising, work
+from htrun.exceptions import HtrunError
+from htrun.export import write_results
+from htrun.maps import Map
+from htrun.settings import load
+from htrun.store import MapDirectory
+from htrun.tags import TagRegistry
+
+
+def main(path: str) -> None:
+    """Run the map in the directory ``path`` to its end."""
+    directory = MapDirectory(Path(path))
+    try:
+        with supervising(directory):
+            if work(directory):
+                map_ = Map(directory.info["tag"], directory, TagRegistry(load().tags))
+                map_.refresh()
+                write_results(map_)
+    except HtrunError as error:
+        sys.exit(str(error))

@@ -1,0 +1,110 @@
+"""The tag registry: which map is meant by a tag, and that no two are."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from htrun.exceptions import InvalidTag, TagAlreadyExists, TagNotFound
+from htrun.store import MapDirectory, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FORBIDDEN = frozenset('/\\:*?[]"<>|')
+_MAX_BYTES = 200  # file systems take 255, and names are made from tags
+
+
+def check_tag(tag: str) -> str:
+    """Return the tag if a map may have it; raise InvalidTag otherwise."""
+    if not tag:
+        raise InvalidTag(tag, "it is empty")
+    if tag[0] in "-.":
+        raise InvalidTag(tag, f"it begins with {tag[0]!r}")
+    for character in tag:
+        if character in _FORBIDDEN or not character.isprintable() or character.isspace():
+            raise InvalidTag(tag, f"the character {character!r} is not allowed in it")
+    if len(os.fsencode(tag)) > _MAX_BYTES:
+        raise InvalidTag(tag, f"it is longer than {_MAX_BYTES} bytes")
+    return tag
+
+
+def make_up_tag() -> str:
+    """Return a readable tag, such as ``quiet-amber-otter``."""
+    from coolname import generate_slug  # its word lists cost start-up time
+
+    return str(generate_slug(3))
+
+
+class TagRegistry:
+    """The tags of one ``HTRUN_DIR``: a file each, that points to the map's directory.
+
+    A tag whose map is no longer there (its directory was removed by hand, or its creation was killed half way) counts
+    as free.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Made on the first use.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from changing the registry meanwhile."""
+        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        with FileLock(self.directory / ".lock"):
+            yield
+
+    def tag_file(self, tag: str) -> Path:
+        """Return the file of a tag, which need not exist."""
+        return self.directory / tag
+
+    def find(self, tag: str) -> MapDirectory | None:
+        """Return the map that has a tag, or None."""
+        try:
+            entry = read_json(self.tag_file(check_tag(tag)))
+            directory = MapDirectory(self.directory.parent / entry["path"])
+        except (OSError, ValueError, KeyError, TypeError, InvalidTag):
+            return None
+        return directory if directory.info_file.exists() and directory.info.get("uid") == entry.get("uid") else None
+
+    def get(self, tag: str) -> MapDirectory:
+        """Return the map that has a tag; raise TagNotFound."""
+        directory = self.find(tag)
+        if directory is None:
+            raise TagNotFound(tag, difflib.get_close_matches(tag, self.tags(), n=3))
+        return directory
+
+    def check_free(self, tag: str) -> None:
+        """Raise TagAlreadyExists if a map has the tag."""
+        directory = self.find(check_tag(tag))
+        if directory is not None:
+            raise TagAlreadyExists(tag, directory.path)
+
+    def set(self, tag: str, uid: str, path: Path) -> None:
+        """Let a tag mean the map with this ``uid`` at ``path``; the caller holds the lock."""
+        write_json(self.tag_file(tag), {"uid": uid, "path": str(path)})
+
+    def forget(self, tag: str) -> None:
+        """Free a tag; the caller holds the lock."""
+        self.tag_file(tag).unlink(missing_ok=True)
+
+    def tags(self, pattern: str | None = None) -> tuple[str, ...]:
+        """Return the tags of all maps, those that match a glob-style pattern if one is given, sorted."""
+        try:
+            names = [entry.name for entry in os.scandir(self.directory) if not entry.name.startswith(".")]
+        except FileNotFoundError:
+            return ()
+        if pattern is not None:
+            names = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        return tuple(sorted(name for name in names if self.find(name) is not None))

@@ -1,0 +1,334 @@
+"""Files that components bring along: naming them, checking that they are there, and where they land on the node."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from htrun.exceptions import UsageError
+from htrun.runner.calls import PATH_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_MAX_SHOWN = 200
+
+
+class TransferPath:
+    """Where a file or directory is: on this machine, or behind a URL if there is a protocol.
+
+    What it lacks itself it takes from its ``pathlib`` counterpart: ``Path`` for local paths, ``PurePosixPath`` for the
+    path of a URL. Paths that come from there are TransferPaths again.
+
+    Parameters
+    ----------
+    path : str, os.PathLike or TransferPath
+        A TransferPath is copied. The path of a URL is kept as it is written.
+    protocol : str, optional
+        Such as ``https`` or ``s3``; None for a local path.
+    location : str, optional
+        The server, bucket or the like in a URL.
+
+    Raises
+    ------
+    UsageError
+        If the path is empty, a URL, or has a location but no protocol.
+    """
+
+    __slots__ = ("_path", "location", "path", "protocol")
+
+    def __init__(
+        self, path: str | os.PathLike[str] | TransferPath, protocol: str | None = None, location: str | None = None
+    ) -> None:
+        if isinstance(path, TransferPath):
+            protocol, location = protocol or path.protocol, location or path.location
+            path = path.path
+        text = os.fspath(path)
+        if protocol is None:
+            if location is not None:
+                raise UsageError(f"the location {location!r} needs a protocol, such as https")
+            if not text:
+                raise UsageError("a path cannot be empty")
+            if is_url(text):
+                raise UsageError(f"{shown(text)} is a URL: use TransferPath.parse() or give protocol and location")
+        self._path: PurePath = Path(text) if protocol is None else PurePosixPath(text)
+        self.path: str = str(self._path) if protocol is None else text
+        self.protocol: str | None = protocol
+        self.location: str | None = location
+
+    @classmethod
+    def parse(cls, text: str) -> TransferPath:
+        """Return what a URL or a local path names."""
+        match = _URL.match(text)
+        if match is None:
+            return cls(text)
+        location = text[match.end() :].partition("/")[0]
+        return cls(text[match.end() + len(location) :], match[1], location or None)
+
+    @classmethod
+    def cwd(cls) -> TransferPath:
+        """Return the current directory."""
+        return cls(Path.cwd())
+
+    @classmethod
+    def home(cls) -> TransferPath:
+        """Return the home directory."""
+        return cls(Path.home())
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it has a protocol."""
+        return self.protocol is not None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._path.name
+
+    @property
+    def parent(self) -> TransferPath:
+        """The directory that it is in."""
+        return self._sibling(self._path.parent)
+
+    def __truediv__(self, other: str | os.PathLike[str]) -> TransferPath:
+        return self._sibling(self._path / other)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # copy and pickle ask before there is a _path
+        value = getattr(self._path, name)
+        if not callable(value):
+            return self._wrap(value)
+        return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
+
+    def _wrap(self, value: Any) -> Any:
+        if isinstance(value, PurePath):
+            return self._sibling(value)
+        return map(self._wrap, value) if hasattr(value, "__next__") and not hasattr(value, "read") else value
+
+    def _sibling(self, path: PurePath) -> TransferPath:
+        return TransferPath(path, self.protocol, self.location)
+
+    def __str__(self) -> str:
+        if self.protocol is None:
+            return self.path
+        slash = "/" if self.location and self.path and not self.path.startswith("/") else ""
+        return f"{self.protocol}://{self.location or ''}{slash}{self.path}"
+
+    def __fspath__(self) -> str:
+        if self.protocol is not None:
+            raise TypeError(f"{self} is not on this machine, so there is no path to it")
+        return self.path
+
+    def __repr__(self) -> str:
+        parts = (f"{name}={getattr(self, name)!r}" for name in ("path", "protocol", "location") if getattr(self, name))
+        return f"TransferPath({', '.join(parts)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TransferPath):
+            return NotImplemented
+        return self.is_remote == other.is_remote and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash((self.is_remote, str(self)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TransferPath, (self.path, self.protocol, self.location)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text names something by its URL."""
+    return _URL.match(text) is not None
+
+
+def shown(text: str) -> str:
+    """Return a text as a message can show it: on one line, of limited length and without control characters."""
+    if len(text) > _MAX_SHOWN:
+        text = text[:_MAX_SHOWN] + "..."
+    return text if text.isprintable() and text else repr(text)
+
+
+class TransferFile(NamedTuple):
+    """A file or directory that at least one component brings along.
+
+    Attributes
+    ----------
+    id : str
+        Its name in calls.
+    path : str
+        Absolute, without ``.`` and ``..``; symbolic links are as they were given.
+    given : str
+        What the user wrote where it was named first.
+    is_dir : bool
+    """
+
+    id: str
+    path: str
+    given: str
+    is_dir: bool
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return os.path.basename(self.path)  # noqa: PTH119 (no Path for each of a million lines)
+
+
+class FileTable:
+    """The files that a map's components bring along, each of them once; iterates in the order of adding."""
+
+    def __init__(self) -> None:
+        self._entries: list[TransferFile] = []
+        self._seen: dict[str, TransferFile | str] = {}  # by path; a text says what is wrong with it
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[TransferFile]:
+        return iter(self._entries)
+
+    def add(self, path: str | os.PathLike[str], given: str, beside: Path | None = None) -> str:
+        """Add a file unless it is there already, and return its id.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Absolute.
+        given : str
+            What the user wrote for it.
+        beside : pathlib.Path, optional
+            The directory of the file in which it was named: if a relative name is right there, the error says so.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        UsageError
+            If it is not there, cannot be read, or is neither a file nor a directory.
+        """
+        return self.find(path, given, beside).id
+
+    def find(self, path: str | os.PathLike[str], given: str, beside: Path | None = None) -> TransferFile:
+        """Do as ``add`` does, and return all that is known of the file."""
+        if not given:
+            raise UsageError("an empty file name")
+        if is_url(given):
+            raise UsageError(f"URLs cannot be brought along yet: {shown(given)}")
+        where = os.path.normpath(path)
+        entry = self._seen.get(where)
+        if entry is None:
+            entry = self._seen[where] = self._look(where, given)
+        if isinstance(entry, TransferFile):
+            return entry
+        raise UsageError(f"{entry}: {shown(given)}{_hint(given, beside) if entry == _MISSING else ''}")
+
+    def _look(self, path: str, given: str) -> TransferFile | str:
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 (no Path for each of a million lines)
+        except (FileNotFoundError, NotADirectoryError):
+            return "a symbolic link that leads nowhere" if Path(path).is_symlink() else _MISSING
+        except OSError as error:
+            return str(error.strerror).lower()
+        except ValueError:  # NUL, or a lone surrogate
+            return "no file can have this name"
+        is_dir = stat.S_ISDIR(mode)
+        if not is_dir and not stat.S_ISREG(mode):
+            return f"{_special(mode)} cannot be brought along"
+        if not os.access(path, os.R_OK | os.X_OK if is_dir else os.R_OK):
+            return "permission denied"
+        if not os.path.basename(path):  # noqa: PTH119
+            return "the root directory cannot be brought along"
+        entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir)
+        self._entries.append(entry)
+        return entry
+
+
+_MISSING = "no such file"
+
+
+def _hint(given: str, beside: Path | None) -> str:
+    if given.startswith("~"):
+        return " (only the shell knows what ~ is)"
+    if beside is not None and not given.startswith("/"):
+        path = os.path.join(beside, given)
+        if os.path.exists(path):  # noqa: PTH110 (Path.exists raises where a directory cannot be searched)
+            return f" (there is one beside the inputs: {shown(path)})"
+    return ""
+
+
+def _special(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a named pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+class Landing:
+    """Where the files of one component land in its scratch directory, each under a name of its own."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._top: set[str] = set()
+        self._directories: set[str] = set()
+        self._within: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def place(self, file: TransferFile) -> str:
+        """Return where a file lands, relative to the scratch directory."""
+        name = self._names.get(file.id)
+        if name is None:
+            name = self._names[file.id] = self._free_name(file.name)
+        return name
+
+    def _free_name(self, name: str) -> str:
+        if name not in self._top and name not in self._directories:
+            self._top.add(name)
+            return name
+        number = self._next.get(name, 1)
+        while str(number) in self._top or f"{number}/{name}" in self._within:
+            number += 1
+        self._next[name] = number + 1
+        self._directories.add(str(number))
+        self._within.add(f"{number}/{name}")
+        return f"{number}/{name}"
+
+    def files(self) -> list[list[str]]:
+        """Return the [id, name] of each file, as calls have them on the wire."""
+        return [[identifier, name] for identifier, name in self._names.items()]
+
+
+class OnWire(dict[str, Any]):
+    """An object in the form of ``runner.calls``, where any other dict in a call is the user's data."""
+
+
+def is_transfer(value: dict[str, Any]) -> bool:
+    """Tell whether a user's object names a file to bring along."""
+    return len(value) == 1 and type(value.get(PATH_KEY)) is str
+
+
+def to_wire(value: Any, bring: Callable[[str], Any] | None) -> Any:
+    """Put a user's value in the form of ``runner.calls``.
+
+    Parameters
+    ----------
+    value : Any
+        As JSON gives it, with OnWire objects in it.
+    bring : callable or None
+        From the file in ``{"$path": file}`` to what stands for it on the wire; None if such objects are plain data.
+    """
+    if type(value) is list:
+        return [to_wire(item, bring) for item in value]
+    if type(value) is not dict:
+        return value
+    if bring is not None and is_transfer(value):
+        return bring(value[PATH_KEY])
+    return escape({key: to_wire(item, bring) for key, item in value.items()})
+
+
+def escape(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a dict in a form that is not taken for a path, whatever its keys are."""
+    return OnWire({PATH_KEY: {"items": list(map(list, value.items()))}}) if PATH_KEY in value else value
