@@ -98,7 +98,8 @@ class Binding:
         self.has_converters = bool(converters)
         for name in transfer:
             if name not in self._parameters and not self._takes_any_keyword:
-                raise UsageError(f"no parameter {shown(name)!r}{self._similar(name)}; {self.describe()}")
+                hint = self._similar(name)
+                raise UsageError(f"cannot transfer {shown(name)!r}: no such parameter{hint}; {self.describe()}")
 
     def describe(self) -> str:
         """Return what the function takes, in words."""

@@ -81,6 +81,37 @@ class TagNotFound(HtrunError):
         self.tag = tag
 
 
+class MapWasRemoved(HtrunError):
+    """A map was removed while something was done with it.
+
+    Attributes
+    ----------
+    tag : str
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"map {tag!r} was removed meanwhile")
+        self.tag = tag
+
+
+class RunDied(HtrunError):
+    """The process of a local run was killed.
+
+    Attributes
+    ----------
+    tag : str
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(
+            f"the process that ran {tag!r} on this machine was killed, perhaps for lack of memory; nothing that was "
+            f"finished is lost, and 'htrun wait {tag}' carries on"
+        )
+        self.tag = tag
+
+
 class InvalidMapDirectory(HtrunError):
     """A directory is not a map, or is one that this version of htrun cannot read.
 

@@ -111,7 +111,7 @@ def read(
 def single(function: Callable[..., Any]) -> bytes:
     """Return the encoded call of a function without arguments; raises UsageError if it needs any."""
     for problem in Binding(function).position_problems(0):
-        raise UsageError(f"{problem}: give them in a file, with --args")
+        raise UsageError(f"{problem}; arguments come from a file: --args FILE")
     return encode_call((), {})
 
 
@@ -338,7 +338,7 @@ def _explain_json(error: json.JSONDecodeError, indent: int) -> str:
         hint = "the line ends too early; of one JSON array over several lines, jq -c '.[]' makes JSONL"
     elif not after:
         hint = "the line ends too early"
-    elif at == 0 and text[0].isprintable() and text[0] not in "[{":
+    elif at == 0 and re.match(r"[\w./~]", text):
         hint = "strings take double quotes"
     message = error.msg.removesuffix(" starting at").removesuffix(" at")
     return f"column {indent + at + 1}: {message}{f' ({hint})' if hint else ''}"

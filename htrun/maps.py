@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import get_engine
-from htrun.exceptions import EngineError, HtrunError
+from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
 from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
 from htrun.store import MapDirectory, Records, remove_directory
@@ -155,7 +155,12 @@ class Map:
 
         Held components wait for a user, so they make no map active.
         """
-        return any(self._codes.count(code) for code in _ACTIVE) and self.engine.is_working(self.directory)
+        return self.has_unfinished and self.engine.is_working(self.directory)
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether any component is neither finished nor held, as of the last refresh."""
+        return any(self._codes.count(code) for code in _ACTIVE)
 
     @property
     def holds(self) -> dict[int, ComponentHold]:
@@ -211,7 +216,15 @@ class Map:
         return sum(file.lstat().st_size for file in self.path.rglob("*") if not file.is_dir())
 
     def watch(self) -> Iterator[bool]:
-        """Yield after every look at the map, as long as it is active; True where something has changed."""
+        """Yield after every look at the map, as long as it is active; True where something has changed.
+
+        Raises
+        ------
+        MapWasRemoved
+            If somebody removes the map meanwhile.
+        RunDied
+            If the process of a local run was killed.
+        """
         pause = _POLL_SECONDS
         seen: object = None
         while True:
@@ -227,12 +240,17 @@ class Map:
     def _look(self) -> bool:
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
-        return working and self.is_active
+        if working and (self.has_unfinished or self.engine.records_are_live):
+            return True  # a local run is over when its process is, which still writes the results
+        if not self.directory.info_file.exists():
+            raise MapWasRemoved(self.tag)
+        if self.has_unfinished and self.engine.needs_submit(self.directory):
+            raise RunDied(self.tag)
+        return False
 
     def carry_on(self) -> bool:
         """Start again what a kill has left undone; return whether there was anything. Raises EngineError."""
-        unfinished = any(self._codes.count(code) for code in _ACTIVE)
-        if not unfinished or not self.engine.needs_submit(self.directory):
+        if not self.has_unfinished or not self.engine.needs_submit(self.directory):
             return False
         submissions = self.directory.read_submissions()
         self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))

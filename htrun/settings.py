@@ -30,6 +30,11 @@ class Settings:
     delivery: str = "shared"
 
     @property
+    def why_delivery(self) -> str:
+        """Where the delivery method comes from."""
+        return "default" if self.delivery == Settings.delivery else "HTRUN_DELIVERY"
+
+    @property
     def tags(self) -> Path:
         """The directory of the tag registry."""
         return self.directory / "tags"

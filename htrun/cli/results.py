@@ -31,12 +31,10 @@ _POLL_SECONDS = 0.1
 def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:
     """Say on stderr, once, what an export could not show as it is."""
     if nonfinite:
-        click.echo(f"htrun: note: {nonfinite:,} NaN or infinite values were exported as null", err=True)
+        click.echo(f"htrun: note: NaN or infinity exported as null: {nonfinite:,}", err=True)
     if unexportable:
         hint = f"'htrun collect {tag} --default repr' shows their repr()"
-        click.echo(
-            f"htrun: note: {unexportable:,} outputs have no JSON form and were exported as null; {hint}", err=True
-        )
+        click.echo(f"htrun: note: outputs without a JSON form exported as null: {unexportable:,}; {hint}", err=True)
 
 
 @click.command()

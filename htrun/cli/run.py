@@ -6,7 +6,7 @@ import platform
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     from htrun.targets import Target
 
 _SHOWN_CALLS = 1000
+
+
+class Whys(NamedTuple):
+    """Why an engine and a delivery method were chosen."""
+
+    engine: str
+    delivery: str
 
 
 def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
@@ -99,15 +106,16 @@ def run(**options: Any) -> ExitCode:
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"] or settings.engine)
+    whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.why_delivery)
     request = _request(target, engine, settings, options)
     check_request(request, settings)
     files = FileTable()
     calls = _read_calls(target, options, files)
     if options["collect_only"]:
-        return _show_calls(request, why, talk, calls, files, quiet=options["quiet"])
+        return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
     map_ = create_map(request, calls, files, settings)
     if not options["quiet"]:
-        _show_header(talk, request, why)
+        _show_header(talk, request, whys)
         talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
         talk.say(f"results: {_relative(map_.path)}")
         talk.say(f"collected {len(map_):,} component{'s' if len(map_) != 1 else ''}\n", bold=True)
@@ -151,19 +159,21 @@ def _relative(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _show_header(talk: Talk, request: MapRequest, why: str) -> None:
+def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     talk.rule("htrun session starts", bold=True)
     talk.say(f"platform {sys.platform} -- Python {platform.python_version()}, htrun-{__version__}")
     talk.say(f"target: {request.target.text}")
     workers = f", {request.options['workers']} workers" if request.options["workers"] else ""
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
-    talk.say(f"engine: {request.engine.name} ({why}): {request.engine.describe()}{workers}{chunks}")
-    if request.engine.name != "local":
-        talk.say(f"delivery: {request.delivery}: {get_delivery(request.delivery).summary}")
+    talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
+    if request.engine.name == "local":
+        talk.say(f"delivery: none needed: this Python, {sys.executable}")
+    else:
+        talk.say(f"delivery: {request.delivery} ({whys.delivery}): {get_delivery(request.delivery).summary}")
 
 
 def _show_calls(
-    request: MapRequest, why: str, talk: Talk, calls: Iterator[bytes], files: FileTable, *, quiet: bool
+    request: MapRequest, whys: Whys, talk: Talk, calls: Iterator[bytes], files: FileTable, *, quiet: bool
 ) -> ExitCode:
     """Show what would run: the header, and the calls as they were understood."""
     shown = []
@@ -173,7 +183,7 @@ def _show_calls(
         if count <= _SHOWN_CALLS:
             shown.append(call)
     if not quiet:
-        _show_header(talk, request, why)
+        _show_header(talk, request, whys)
         for source in request.target.sources:
             talk.say(f"source: {source.name}")
         for entry in files:

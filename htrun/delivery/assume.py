@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from htrun.delivery import arguments
 
+# The whole path is passed on, since a Python that was started without a PATH does not know its own sys.executable.
 _SCRIPT = (
-    "command -v python3 >/dev/null || "
+    "python=$(command -v python3) || "
     '{ echo "there is no python3 on the PATH ($PATH) of $(uname -n)" >&2; exit 127; }; '
-    'exec python3 "$0"'
+    'exec "$python" "$0"'
 )
 
 

@@ -9,13 +9,13 @@ import reprlib
 import signal
 import sys
 import traceback
+import types
 from typing import TYPE_CHECKING, Any
 
 from .values import safe_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType, TracebackType
 
 _RUNNER = os.path.dirname(os.path.abspath(__file__))
 _CONTEXT_LINES = 4
@@ -101,18 +101,18 @@ def _message(error: BaseException) -> str:
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "... (%d characters)" % len(text)
 
 
-def _frames(tb: TracebackType | None, sources: str) -> list[dict[str, Any]]:
+def _frames(tb: types.TracebackType | None, sources: str) -> list[dict[str, Any]]:
     entries = [entry for entry in traceback.walk_tb(tb) if not _is_ours(entry[0])]
     if len(entries) > _MAX_FRAMES:  # endless recursion: its first and its last frames tell the story
         entries = entries[: _MAX_FRAMES // 3] + entries[-(_MAX_FRAMES - _MAX_FRAMES // 3) :]
     return [_frame(frame, line, sources) for frame, line in entries]
 
 
-def _is_ours(frame: FrameType) -> bool:
+def _is_ours(frame: types.FrameType) -> bool:
     return os.path.dirname(os.path.abspath(frame.f_code.co_filename)) == _RUNNER
 
 
-def _frame(frame: FrameType, line: int, sources: str) -> dict[str, Any]:
+def _frame(frame: types.FrameType, line: int, sources: str) -> dict[str, Any]:
     code = frame.f_code
     name = os.path.abspath(code.co_filename) if not code.co_filename.startswith("<") else code.co_filename
     user = name.startswith(sources)
@@ -127,8 +127,12 @@ def _frame(frame: FrameType, line: int, sources: str) -> dict[str, Any]:
         else [],
     }
     if user:
-        names = [item for item in frame.f_locals.items() if not item[0].startswith("__")]
-        result["locals"] = {name: _trimmed_repr(value) for name, value in names[:_MAX_LOCALS]}
+        variables = [
+            (name, value)
+            for name, value in frame.f_locals.items()
+            if not name.startswith("__") and not isinstance(value, types.ModuleType)
+        ]
+        result["locals"] = {name: _trimmed_repr(value) for name, value in variables[:_MAX_LOCALS]}
     return result
 
 

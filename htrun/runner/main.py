@@ -23,6 +23,7 @@ def main() -> int:
     sources = os.path.join(top, wire.SOURCES)
     os.makedirs(sources, exist_ok=True)
     _set_path()
+    _send_back_again(top)
 
     calls_path = os.path.join(top, wire.CALLS)
     with open(calls_path, "rb") as file:
@@ -42,6 +43,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
     return 1
+
+
+def _send_back_again(top: str) -> None:
+    """Let HTCondor transfer what an earlier attempt has left, which came back into this one.
+
+    It transfers files that are new or changed, and takes a file as changed if its time is another than on arrival.
+    """
+    for entry in os.scandir(top):
+        name = entry.name
+        if name in (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT) or name.startswith(wire.SIDE_FILE):
+            later = entry.stat().st_mtime + 2
+            os.utime(entry.path, (later, later))
 
 
 def _ranges(positions: list[int]) -> list[list[int]]:

@@ -25,6 +25,9 @@ SCRATCH = "scratch"
 COMPLETED = "COMPLETED"
 ERRORED = "ERRORED"
 
+SIDE_FILE = "output."
+"""What the names of files with large outputs begin with."""
+
 INLINE_LIMIT = 1 << 20
 """Encoded outputs of more bytes than this go to a file of their own beside the records."""
 

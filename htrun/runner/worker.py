@@ -232,7 +232,7 @@ class Worker:
         return "".join(parts)
 
     def _side_file(self, component: int, kind: str, data: bytes) -> str:
-        name = "output.%d.%s" % (component, kind)
+        name = "%s%d.%s" % (wire.SIDE_FILE, component, kind)
         path = os.path.join(self.directory, name)
         with open(path + ".part", "wb") as file:
             file.write(data)
