@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, Ty
 
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
-from htrun.transfers import OnWire, TransferPath, is_transfer, shown
+from htrun.transfers import OnWire, TransferPath, is_transfer, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -276,7 +276,7 @@ def _read_number(name: str, empty: object, kinds: list[type], text: str) -> obje
                 return _READERS[kind](text)
         except (KeyError, ValueError):
             continue
-    raise UsageError(f"{name}: {shown(text)!r} is not {_one_of(kinds)}")
+    raise UsageError(f"{name}: {quoted(text)} is not {_one_of(kinds)}")
 
 
 def _one_of(kinds: list[type]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.annotations import REFUSED, cell_reader, convert_strings, file_converter, resolve
 from htrun.exceptions import UsageError
-from htrun.transfers import shown
+from htrun.transfers import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -99,7 +99,7 @@ class Binding:
         for name in transfer:
             if name not in self._parameters and not self._takes_any_keyword:
                 hint = self._similar(name)
-                raise UsageError(f"cannot transfer {shown(name)!r}: no such parameter{hint}; {self.describe()}")
+                raise UsageError(f"cannot transfer {quoted(name)}: no such parameter{hint}; {self.describe()}")
 
     def describe(self) -> str:
         """Return what the function takes, in words."""
@@ -135,7 +135,7 @@ class Binding:
                     problems.append(f"argument {name!r} is taken by position only; {self.describe()}")
                 else:
                     hint = self._similar(name, without=names)
-                    problems.append(f"unexpected argument {shown(name)!r}{hint}; {self.describe()}")
+                    problems.append(f"unexpected argument {quoted(name)}{hint}; {self.describe()}")
         return problems or self._missing([name for name in names if name not in self._position_only], "position")
 
     def position_problems(self, count: int) -> list[str]:

@@ -19,7 +19,7 @@ from htrun.exceptions import BadInputs, EmptyMap, InputError, UsageError
 from htrun.runner.calls import PATH_KEY
 from htrun.runner.values import is_exact
 from htrun.tables import read_table
-from htrun.transfers import FileTable, Landing, OnWire, escape, is_transfer, shown, to_wire
+from htrun.transfers import FileTable, Landing, OnWire, escape, is_transfer, quoted, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -253,7 +253,7 @@ def _jsonl(lines: Iterable[bytes], encoder: _Encoder) -> Iterator[bytes]:
             text = line.decode("utf-8")
             value, end = parse(text)
             if end != len(text):
-                raise json.JSONDecodeError("Extra data", text, end)
+                raise json.JSONDecodeError("Extra data", text, len(text) - len(text[end:].lstrip()))
             # As an escape, any character of the key begins with \u00.
             has_path_key = _QUOTED_KEY in text or "\\u00" in text
             kind = type(value)
@@ -286,14 +286,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise UsageError(f"the key {shown(twice)!r} is there twice in one object")
+        raise UsageError(f"the key {quoted(twice)} is there twice in one object")
     return result
 
 
 def _problems(value: dict[str, Any] | list[Any], binding: Binding) -> list[str]:
     if isinstance(value, dict):
         problems = binding.keyword_problems(tuple(value))
-        wants_it = binding.wants_one(value)
+        wants_it = bool(value) and binding.wants_one(value)
         hint = "to pass the object itself, write [{...}]"
     else:
         problems = binding.position_problems(len(value))

@@ -28,8 +28,13 @@ Ranges = tuple[tuple[int, int], ...]
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes that appears under ``path`` whole, or not at all.
 
-    A symbolic link at ``path`` is kept, and what it points to is replaced.
+    A symbolic link at ``path`` is kept, and what it points to is replaced. What is no regular file, such as a device
+    or a named pipe, is written to as it is.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     path = path.resolve()
     fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.binding import LEFT_OUT, Binding
 from htrun.exceptions import UsageError
-from htrun.transfers import shown
+from htrun.transfers import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +71,7 @@ def _check_header(line: int, names: list[str], delimiter: str, binding: Binding,
         if not name:
             report(line, f"column {number} has no name")
     for name in sorted({name for name in names if name and names.count(name) > 1}):
-        report(line, f"the column {shown(name)!r} is there twice")
+        report(line, f"the column {quoted(name)} is there twice")
     problems = binding.keyword_problems(tuple(dict.fromkeys(filter(None, names))))
     other = next((mark for mark in ";\t,|" if mark != delimiter and mark in names[0]), None)
     hint = f" (columns are separated by {delimiter!r} here, not by {other!r})" if other and len(names) == 1 else ""

@@ -147,9 +147,14 @@ def is_url(text: str) -> bool:
 
 def shown(text: str) -> str:
     """Return a text as a message can show it: on one line, of limited length and without control characters."""
-    if len(text) > _MAX_SHOWN:
-        text = text[:_MAX_SHOWN] + "..."
-    return text if text.isprintable() and text else repr(text)
+    if not text or not text.isprintable():
+        return quoted(text)
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, of limited length."""
+    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "...")
 
 
 class TransferFile(NamedTuple):
