@@ -7,6 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from htrun.export import display_input
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
-    from htrun.maps import Map
+    from htrun.maps import ComponentHold, Map
 
 Traceback = Literal["auto", "short", "line", "no"]
 
@@ -231,13 +232,25 @@ def _source_lines(source: list[str], style: Callable[..., str]) -> Iterator[str]
         yield style(f"{'>' if last else ' '}   {line[indent:]}", bold=last)
 
 
-def hold_lines(map_: Map) -> list[tuple[int, str]]:
-    """Return (component, why) of the held components, in order."""
-    lines = []
-    for component, hold in sorted(map_.holds.items()):
+def hold_lines(holds: Iterable[ComponentHold]) -> Iterator[str]:
+    """Yield a line for all components held for the same reason: ``component 3: why``, ``components 3-5: why``."""
+    by_reason: dict[str, list[int]] = {}
+    for hold in sorted(holds, key=attrgetter("component")):
         codes = f" [code {hold.code}.{hold.subcode}]" if hold.code is not None else ""
-        lines.append((component, f"{hold.reason}{codes}"))
-    return lines
+        by_reason.setdefault(f"{hold.reason}{codes}", []).append(hold.component)
+    for reason, components in by_reason.items():
+        yield f"component{'s' if len(components) > 1 else ''} {span_text(components)}: {reason}"
+
+
+def span_text(numbers: Iterable[int]) -> str:
+    """Return ascending numbers with runs joined: ``0-6, 9``."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
 def slowest(map_: Map, number: int) -> list[tuple[float, int]]:

@@ -118,8 +118,8 @@ def reasons(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCod
     settings = load()
     for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
         map_.refresh()
-        for component, why in reports.hold_lines(map_):
-            click.echo(f"{map_.tag} component {component}: {why}")
+        for line in reports.hold_lines(map_.holds.values()):
+            click.echo(f"{map_.tag} {line}")
     return ExitCode.OK
 
 

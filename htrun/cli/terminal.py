@@ -127,9 +127,8 @@ class Progress:
 
     def _show_holds(self) -> None:
         held = self.map.holds
-        for component in sorted(set(held) - self._held):
-            hold = held[component]
-            self._say(f"HELD component {component}: {hold.reason}", fg="yellow")
+        for line in reports.hold_lines(held[component] for component in set(held) - self._held):
+            self._say(f"HELD {line}", fg="yellow")
         self._held = set(held)
 
     def _show_components(self) -> None:
@@ -178,7 +177,7 @@ def exit_code(map_: Map) -> ExitCode:
 
 
 def show_failures(talk: Talk, map_: Map, traceback: Traceback) -> None:
-    """Show a section a failure, and the held components."""
+    """Show a section a failure."""
     errored = list(map_.components_with(ComponentStatus.ERRORED))
     if errored and traceback != "no":
         talk.rule("FAILURES")
@@ -186,13 +185,6 @@ def show_failures(talk: Talk, map_: Map, traceback: Traceback) -> None:
             talk.say(reports.ErrorReport(map_, component).text(traceback, talk.style))
         if len(errored) > _MAX_REPORTS:
             talk.say(f"... {len(errored) - _MAX_REPORTS:,} more: 'htrun errors {map_.tag}' shows all of them")
-    holds = reports.hold_lines(map_)
-    if holds:
-        talk.rule("HELD")
-        for component, why in holds[:_MAX_REPORTS]:
-            talk.say(f"component {component}: {why}", fg="yellow")
-        if len(holds) > _MAX_REPORTS:
-            talk.say(f"... {len(holds) - _MAX_REPORTS:,} more: 'htrun reasons {map_.tag}' shows all of them")
 
 
 def show_durations(talk: Talk, map_: Map, number: int) -> None:
@@ -205,14 +197,14 @@ def show_durations(talk: Talk, map_: Map, number: int) -> None:
 def show_summary(talk: Talk, map_: Map, seconds: float | None = None, max_failures: int = 0) -> None:
     """Show a line a failure, whether errors stopped the map, and a last line with the counts."""
     errored = list(map_.components_with(ComponentStatus.ERRORED))
-    held = reports.hold_lines(map_)
+    held = [f"HELD {line}" for line in reports.hold_lines(map_.holds.values())]
     if errored or held:
         talk.rule("short summary", fg="cyan")
         room = max(40, reports.width())
         lines = [
             f"ERRORED component {c} - {reports.ErrorReport(map_, c).summary()}" for c in errored[:_MAX_SUMMARY_LINES]
         ]
-        lines += [f"HELD component {c} - {why}" for c, why in held[: _MAX_SUMMARY_LINES - len(lines)]]
+        lines += held[: _MAX_SUMMARY_LINES - len(lines)]
         for line in lines:
             talk.say(reports.shorten(line, room) if talk.is_terminal else " ".join(line.split()))
         if len(lines) < len(errored) + len(held):

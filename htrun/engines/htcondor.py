@@ -57,22 +57,23 @@ def _translated(doing: str) -> Iterator[None]:
             yield
     except (module.HTCondorException, RuntimeError, ValueError) as error:
         # ValueError and RuntimeError are what older bindings raise, and HTCondorException's own base.
-        raise EngineError(f"{doing}: {' '.join(str(error).split()) or type(error).__name__}") from error
+        raise EngineError(f"{doing}: {' '.join(str(error).split()).rstrip('.') or type(error).__name__}") from error
 
 
-def configuration() -> str | None:
-    """Return where HTCondor's configuration is, without reading it; None where there is none.
+def configuration_problem() -> str | None:
+    """Return why HTCondor has no configuration here, without reading it; None where there is one.
 
     The places are those of HTCondor's manual, "Ordered Evaluation to Set the Configuration".
     """
-    if os.environ.get("CONDOR_CONFIG"):
-        return os.environ["CONDOR_CONFIG"]
+    given = os.environ.get("CONDOR_CONFIG")
+    if given:
+        return None if given == "ONLY_ENV" or Path(given).exists() else f"CONDOR_CONFIG is {given}, which is not there"
     places = [Path("/etc/condor/condor_config"), Path("/usr/local/etc/condor_config")]
     try:
         places.append(Path(pwd.getpwnam("condor").pw_dir) / "condor_config")
     except KeyError:
         pass
-    return next((str(place) for place in places if place.exists()), None)
+    return None if any(place.exists() for place in places) else "HTCondor is not configured here"
 
 
 class HTCondorEngine:
@@ -84,8 +85,9 @@ class HTCondorEngine:
 
     def why_not(self) -> str | None:
         """Return why no job can be submitted from here; see ``Engine``."""
-        if configuration() is None:
-            return "HTCondor is not configured here"
+        problem = configuration_problem()
+        if problem is not None:
+            return problem
         if os.geteuid() == 0:
             return "HTCondor takes no jobs from root"
         try:
