@@ -60,6 +60,8 @@ def resolve(function: Callable[..., Any], parameters: Iterable[Parameter]) -> di
 
             holder.__annotations__ = {"it": parameter.annotation}
             try:
+                # First what is a string as a whole, of which typing takes less than Python does; then those within.
+                holder.__annotations__ = inspect.get_annotations(holder, globals=names, eval_str=True)
                 result[parameter.name] = typing.get_type_hints(holder, names, include_extras=True)["it"]
             except Exception:  # noqa: BLE001, S112 (evaluating the user's annotations can raise anything)
                 continue

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from htrun.exceptions import NotExportable
 from htrun.runner import values
+from htrun.runner.calls import PATH_KEY
 from htrun.state import ComponentStatus
 from htrun.store import atomic_write, read_json, write_json
 
@@ -235,19 +236,15 @@ def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
     text, _, brought = call.partition(b"\t")
     if text.startswith(b'"'):
         return _dumps("<pickled arguments>")
-    if not brought and b"$path" not in text and b"NaN" not in text and b"Infinity" not in text:
+    if not brought and PATH_KEY.encode() not in text and b"NaN" not in text and b"Infinity" not in text:
         return text
     given = {name: files[identifier]["given"] for identifier, name in json.loads(brought)} if brought else {}
 
     def plain(item: dict[str, Any]) -> Any:
-        path = item.get("$path")
-        if isinstance(path, str):
-            return given.get(path, path)
-        if isinstance(path, list):
-            return path[0]
-        if isinstance(path, dict) and len(item) == 1:
-            return path.get("value", path)
-        return item
+        path = item.get(PATH_KEY)
+        if isinstance(path, dict):
+            return dict(path["items"])
+        return item if path is None else path[0] if isinstance(path, list) else given.get(path, path)
 
     return _dumps(values.Exporter().export(json.loads(text, object_hook=plain)))
 

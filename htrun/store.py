@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from htrun.exceptions import InvalidMapDirectory
 from htrun.runner import wire
+from htrun.runner.records import drop_torn_line
 from htrun.runner.worker import remove_tree
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class MapDirectory:
 
     def append_submission(self, row: dict[str, Any]) -> None:
         """Add a line to the list of submissions, durably."""
-        wire.drop_torn_line(str(self.submissions))
+        drop_torn_line(str(self.submissions))
         with self.submissions.open("ab") as file:
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()

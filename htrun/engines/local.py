@@ -20,7 +20,9 @@ from filelock import FileLock, Timeout
 
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.runner.supervisor import Calls, Spec, Supervisor, recorded_components
+from htrun.runner.calls import Calls
+from htrun.runner.records import drop_torn_line, recorded_components
+from htrun.runner.supervisor import Spec, Supervisor
 from htrun.state import ComponentStatus, EventKind, JobEvent
 
 if TYPE_CHECKING:
@@ -211,7 +213,7 @@ class _EventLog:
     """Appends events, a line each, every one visible at once."""
 
     def __init__(self, path: Path) -> None:
-        wire.drop_torn_line(str(path))
+        drop_torn_line(str(path))
         lines = path.read_bytes().splitlines() if path.exists() else []
         self._next_job = sum(line.startswith(b'{"event":"EXECUTE"') for line in lines)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

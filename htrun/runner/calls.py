@@ -9,6 +9,7 @@ In the JSON, an object with the key ``$path`` is one of three things, and nothin
 
 from __future__ import annotations
 
+import array
 import base64
 import json
 import pickle
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 PATH_KEY = "$path"
 
@@ -73,3 +74,44 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
         return dict(value["items"])
 
     return json.loads(text, object_hook=revive)
+
+
+class Calls:
+    """The calls of a file, by position.
+
+    Parameters
+    ----------
+    path : str
+    offsets : array.array of unsigned 64-bit integers
+        Where each call's line begins, and where the last one ends.
+    components : sequence of int
+        The component of each position.
+    """
+
+    def __init__(self, path: str, offsets: array.array[int], components: Sequence[int]) -> None:
+        self.path = path
+        self.offsets = offsets
+        self.components = components
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+        """Return the (component, line) pairs of the positions from ``start`` up to ``stop``."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offsets[start])
+            data = file.read(self.offsets[stop] - self.offsets[start])
+        return zip(self.components[start:stop], data.split(b"\n"))
+
+
+def index_lines(path: str, skip: int = 0) -> array.array[int]:
+    """Return the offsets of the lines of a file after the first ``skip``, and of its end."""
+    offsets = array.array("Q")
+    position = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            if number >= skip:
+                offsets.append(position)
+            position += len(line)
+    offsets.append(position)
+    return offsets

@@ -17,6 +17,9 @@ from .values import safe_repr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+WORKER_FAILED = 70
+"""The exit code of a worker that failed by itself (EX_SOFTWARE of sysexits.h)."""
+
 _RUNNER = os.path.dirname(os.path.abspath(__file__))
 _CONTEXT_LINES = 4
 _MAX_FRAMES = 30
@@ -136,13 +139,15 @@ def _frame(frame: types.FrameType, line: int, sources: str) -> dict[str, Any]:
     return result
 
 
-def describe_death(status: int) -> dict[str, Any]:
+def describe_death(status: int, log: str) -> dict[str, Any]:
     """Return the error of a component whose process ended under it.
 
     Parameters
     ----------
     status : int
         The process's status as ``os.waitpid`` gives it.
+    log : str
+        The file where a worker that fails by itself says why.
     """
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -158,6 +163,10 @@ def describe_death(status: int) -> dict[str, Any]:
         }
         if number in hints:
             message += ": " + hints[number]
+    elif os.WEXITSTATUS(status) == WORKER_FAILED and os.path.exists(log):
+        with open(log, encoding="utf-8", errors="replace") as file:
+            reason = file.read().rstrip().rpartition("\n")[2]
+        message = "what the component left could not be recorded: %s" % reason
     else:
         message = "the process ended by itself with exit code %d, as os._exit() does" % os.WEXITSTATUS(status)
     return {"type": "ProcessDied", "message": message, "frames": []}

@@ -9,7 +9,9 @@ import sys
 import zipfile
 
 from . import wire
-from .supervisor import Calls, Spec, Supervisor, index_lines, recorded_components
+from .calls import Calls, index_lines
+from .records import recorded_components
+from .supervisor import Spec, Supervisor
 
 
 def main() -> int:

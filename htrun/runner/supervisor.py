@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import collections
 import errno
 import json
@@ -15,11 +14,14 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from . import failures, wire
-from .worker import FAILED, Worker, write_all
+from . import failures, records, wire
+from .capture import write_all
+from .worker import FAILED, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .calls import Calls
 
 _RANGE_SECONDS = 0.05
 """How long a range should keep a worker busy: long beside the 100 µs of dealing it out, short beside the whole."""
@@ -49,34 +51,6 @@ class Spec:
         self.file = file
         self.attempt = attempt
         self.node = json.dumps(platform.node())
-
-
-class Calls:
-    """The calls of a file, by position.
-
-    Parameters
-    ----------
-    path : str
-    offsets : array.array of unsigned 64-bit integers
-        Where each call's line begins, and where the last one ends.
-    components : sequence of int
-        The component of each position.
-    """
-
-    def __init__(self, path: str, offsets: array.array[int], components: Sequence[int]) -> None:
-        self.path = path
-        self.offsets = offsets
-        self.components = components
-
-    def __len__(self) -> int:
-        return len(self.components)
-
-    def read(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-        """Return the (component, line) pairs of the positions from ``start`` up to ``stop``."""
-        with open(self.path, "rb") as file:
-            file.seek(self.offsets[start])
-            data = file.read(self.offsets[stop] - self.offsets[start])
-        return zip(self.components[start:stop], data.split(b"\n"))
 
 
 class Board:
@@ -226,8 +200,9 @@ class Supervisor:
             except BaseException:  # the record of what happened is for the parent to write
                 import traceback
 
-                traceback.print_exc()
-                os._exit(70)
+                with open(os.path.join(slot.directory, wire.WORKER_LOG), "a", encoding="utf-8") as log:
+                    traceback.print_exc(file=log)
+                os._exit(failures.WORKER_FAILED)
             os._exit(0)
         os.close(command_end)
         os.close(reply_end)
@@ -265,7 +240,7 @@ class Supervisor:
         start, stop = slot.range
         slot.range = None
         component = slot.board.read()[0]
-        recorded = last_recorded(slot.directory)
+        recorded = records.last_recorded(slot.directory)
         done = start
         positions = self.calls.components[start:stop]
         for number in (component, recorded):
@@ -292,18 +267,18 @@ class Supervisor:
 
     def _record_death(self, slot: _Slot, component: int, status: int) -> None:
         path = os.path.join(slot.directory, wire.RECORDS)
-        wire.drop_torn_line(path)
+        records.drop_torn_line(path)
         running, started, out, err = slot.board.read()
         sizes = [_size(os.path.join(slot.directory, name)) for name in (wire.STDOUT, wire.STDERR)]
         if running < 0:
             started, out, err = time.time(), sizes[0], sizes[1]
-        error = failures.describe_death(status)
+        error = failures.describe_death(status, os.path.join(slot.directory, wire.WORKER_LOG))
         error["scratch"] = failures.list_scratch(slot.scratch)
         record = (
             '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d],"error":%s}\n'
         )
         text = record % (
-            wire.record_prefix(component, wire.ERRORED),
+            records.record_prefix(component, wire.ERRORED),
             self.spec.attempt,
             self.spec.node,
             started,
@@ -378,48 +353,3 @@ def _size(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def last_recorded(directory: str) -> int:
-    """Return the component of the last whole record in a job directory, or -1."""
-    path = os.path.join(directory, wire.RECORDS)
-    end = wire.drop_torn_line(path)
-    if not end:
-        return -1
-    with open(path, "rb") as file:
-        position = max(0, end - 65536)
-        while True:
-            file.seek(position)
-            block = file.read(end - position)[:-1]
-            newline = block.rfind(b"\n")
-            if newline >= 0 or position == 0:
-                return component_of(block[newline + 1 :])
-            position = max(0, position - 1048576)
-
-
-def component_of(line: bytes) -> int:
-    """Return the component of a record, from the beginning of its line alone."""
-    return int(line[len(b'{"component":') : line.index(b",")])
-
-
-def recorded_components(path: str) -> set[int]:
-    """Return the set of components that have a whole record in a file of records."""
-    wire.drop_torn_line(path)
-    try:
-        with open(path, "rb") as file:
-            return {component_of(line) for line in file}
-    except FileNotFoundError:
-        return set()
-
-
-def index_lines(path: str, skip: int = 0) -> array.array[int]:
-    """Return the offsets of the lines of a file after the first ``skip``, and of its end."""
-    offsets = array.array("Q")
-    position = 0
-    with open(path, "rb") as file:
-        for number, line in enumerate(file):
-            if number >= skip:
-                offsets.append(position)
-            position += len(line)
-    offsets.append(position)
-    return offsets

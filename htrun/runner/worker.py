@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
 import resource
@@ -12,14 +11,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import failures, values, wire
+from . import failures, records, values, wire
 from .calls import decode_call
+from .capture import Capture
 from .loading import load_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .supervisor import Board, Calls, Spec
+    from .calls import Calls
+    from .supervisor import Board, Spec
 
 DONE = b"."
 FAILED = b"E"
@@ -67,38 +68,10 @@ class Worker:
 
     def _open(self) -> None:
         os.environ["HTRUN_ON_EXECUTE"] = "1"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self.records = os.open(os.path.join(self.directory, wire.RECORDS), flags, 0o644)
-        self.outputs = [
-            os.open(os.path.join(self.directory, name), flags, 0o644) for name in (wire.STDOUT, wire.STDERR)
-        ]
-        self.streams: list[io.TextIOWrapper | None] = [None, None]
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.close(null)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (open as long as the process)
-        self._restore_streams()
-        self.positions = self._sizes()
+        self.capture = Capture(self.directory)
         self.usage = self._cpu()
         os.makedirs(self.scratch, exist_ok=True)
         self.scratch = os.path.realpath(self.scratch)
-
-    def _restore_streams(self) -> None:
-        """Make file descriptors 1 and 2, sys.stdout and sys.stderr ours again, whatever the function did to them."""
-        for number, (fd, name) in enumerate(zip(self.outputs, ("stdout", "stderr"))):
-            stream = self.streams[number]
-            if stream is not None and not stream.closed and getattr(sys, name) is stream and _same_file(fd, number + 1):
-                continue
-            os.dup2(fd, number + 1)
-            raw = io.FileIO(number + 1, "w", closefd=False)
-            stream = io.TextIOWrapper(
-                io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
-            )
-            self.streams[number] = stream
-            setattr(sys, name, stream)
-
-    def _sizes(self) -> list[int]:
-        return [os.fstat(fd).st_size for fd in self.outputs]
 
     @staticmethod
     def _cpu() -> tuple[float, float]:
@@ -112,7 +85,7 @@ class Worker:
 
     def _run(self, component: int, call: bytes) -> bool:
         """Run one component and append its record; tell whether it completed."""
-        out, err = self.positions
+        out, err = self.capture.sizes
         started = time.time()
         self.board.begin(component, started, out, err)
         os.environ["HTRUN_COMPONENT"] = str(component)
@@ -136,16 +109,10 @@ class Worker:
         else:
             self._leave_fork()
         result = None  # what it holds must not outlive the component
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except Exception:  # noqa: S112 (closed, or replaced by something of the user's)
-                continue
-        self._restore_streams()
-        sizes = self._sizes()
+        sizes = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
-            wire.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
+            records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
             self.spec.attempt,
             self.spec.node,
             started,
@@ -161,9 +128,8 @@ class Worker:
             error["scratch"] = failures.list_scratch(self.scratch)
             self._write_environment()
             tail = ',"error":' + json.dumps(error)
-        self.positions = sizes
         self.usage = (cpu, memory)
-        write_all(self.records, (head + tail + "}\n").encode("utf-8"))
+        self.capture.append(head + tail + "}")
         self.board.end()
         self._clean_scratch()
         return error is None
@@ -245,20 +211,6 @@ class Worker:
             path = os.path.join(self.directory, wire.ENVIRONMENT)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
-
-
-def _same_file(one: int, other: int) -> bool:
-    try:
-        return os.path.samestat(os.fstat(one), os.fstat(other))
-    except OSError:
-        return False
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all of ``data``: os.write may take a part of it only."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
 
 
 def remove_tree(path: str) -> None:

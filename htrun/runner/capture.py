@@ -1,0 +1,105 @@
+"""The files that a worker writes, and its standard streams, kept whatever the functions that it runs do to them."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from . import wire
+
+
+class _File:
+    """A file open for appending, that is opened again if its descriptor was closed or has become another file's."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._open()
+
+    def _open(self) -> None:
+        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        status = os.fstat(self.fd)
+        self.identity = (status.st_dev, status.st_ino)
+
+    def size(self) -> int:
+        """Return the size in bytes, after making sure that the descriptor is this file's."""
+        status = _status(self.fd)
+        if status is None or (status.st_dev, status.st_ino) != self.identity:
+            self._open()  # what the number stands for now is the function's own
+            status = os.fstat(self.fd)
+        return status.st_size
+
+    def is_at(self, number: int) -> bool:
+        """Tell whether a descriptor is one of this file."""
+        status = _status(number)
+        return status is not None and (status.st_dev, status.st_ino) == self.identity
+
+
+def _status(fd: int) -> os.stat_result | None:
+    try:
+        return os.fstat(fd)
+    except OSError:
+        return None
+
+
+class Capture:
+    """The records of a job directory, and its stdout and stderr at file descriptors 1 and 2.
+
+    Parameters
+    ----------
+    directory : str
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._records = _File(os.path.join(directory, wire.RECORDS))
+        self._outputs = [_File(os.path.join(directory, name)) for name in (wire.STDOUT, wire.STDERR)]
+        self._streams: list[io.TextIOWrapper | None] = [None, None]
+        self._stdin: io.TextIOWrapper | None = None
+        self.sizes = self.settle()
+
+    def settle(self) -> list[int]:
+        """Flush and mend the standard streams; return the sizes in bytes of what went to stdout and to stderr."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:  # noqa: S112 (closed, or replaced by something of the user's)
+                continue
+        self.sizes = [file.size() for file in self._outputs]
+        self._mend_stdin()
+        for number, name in enumerate(("stdout", "stderr")):
+            self._mend_output(number, name)
+        return self.sizes
+
+    def _mend_output(self, number: int, name: str) -> None:
+        file, stream, fd = self._outputs[number], self._streams[number], number + 1
+        if stream is not None and not stream.closed and getattr(sys, name) is stream and file.is_at(fd):
+            return
+        os.dup2(file.fd, fd)
+        raw = io.FileIO(fd, "w", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        self._streams[number] = stream
+        setattr(sys, name, stream)
+
+    def _mend_stdin(self) -> None:
+        stream = self._stdin
+        if stream is not None and not stream.closed and sys.stdin is stream and _status(0) is not None:
+            return
+        null = os.open(os.devnull, os.O_RDONLY)
+        if null != 0:  # it is if 0 was closed: descriptors are the lowest that are free
+            os.dup2(null, 0)
+            os.close(null)
+        self._stdin = sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
+
+    def append(self, record: str) -> None:
+        """Append a record; its line is on disk, as far as the kernel is concerned, when this returns."""
+        self._records.size()
+        write_all(self._records.fd, record.encode("utf-8") + b"\n")
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``: os.write may take a part of it only."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
