@@ -53,9 +53,9 @@ def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool
 @selectors
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) -> ExitCode:
-    """Wait until nothing can become of maps any more: all components completed, errored or held.
+    """Wait until maps have ended.
 
-    A run whose process was killed is carried on.
+    They have when all components are completed, errored or held. A run whose process was killed is carried on.
 
     \b
     Example:
@@ -106,7 +106,9 @@ PARTS = ("map", "tag", "events", "logs", "inputs", "outputs", "errors", "run")
 @click.command()
 @click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_tags)
 def path(tag: str) -> ExitCode:
-    """Show where a map is, or a part of it: map, tag, events, logs, inputs, outputs, errors or run.
+    """Show where a map is, or a part of it.
+
+    The parts are map, tag, events, logs, inputs, outputs, errors and run.
 
     \b
     Example:

@@ -87,9 +87,9 @@ def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> 
 @click.option("-v", "--verbose", count=True, help="Show every component as it finishes.")
 @click.option("-q", "--quiet", is_flag=True, help="Show failures and the last line only.")
 def run(**options: Any) -> ExitCode:
-    """Call TARGET once for each line of a file, or once if there is none.
+    """Call TARGET once for each line of a file.
 
-    TARGET is module:function or path/to/file.py:function.
+    TARGET is module:function or path/to/file.py:function. Without --args it is called once, without arguments.
 
     \b
     Example:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -63,8 +64,6 @@ class Talk:
 
 def wants_color(stream: TextIO) -> bool:
     """Tell whether a stream is a terminal whose user has nothing against colours."""
-    import os
-
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
