@@ -118,8 +118,7 @@ class Exporter:
                     if row is not None:
                         yield row
                 elif status is ComponentStatus.ERRORED:
-                    error = self._map.error(component)
-                    assert error is not None, "errored components have an error"
+                    error = self._map.error(component, record)
                     brief = {"type": error["type"], "message": error["message"]}
                     yield Row(component, status, error=brief, input=input_)
                 else:
@@ -288,12 +287,9 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, str) else values.dumps(value)
 
 
-def error_record(map_: Map, component: int) -> dict[str, Any]:
+def error_record(map_: Map, component: int, record: Record | None) -> dict[str, Any]:
     """Return all that is known of a component's error, as a line of ``errors.jsonl`` holds it."""
-    error = map_.error(component)
-    assert error is not None, "only errored components are asked for"
-    record = map_.records.get(component)
-    result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": error}
+    result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": map_.error(component, record)}
     if record is not None:
         fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb")
         result.update({name: record.data[name] for name in fields if name in record.data})
@@ -347,8 +343,9 @@ def write_results(map_: Map) -> None:
         if results_are_written(map_):
             return
         with atomic_write(directory.errors_file) as stream:
-            for component in map_.components_with(ComponentStatus.ERRORED):
-                stream.write(_dumps(error_record(map_, component)) + b"\n")
+            errored = list(map_.components_with(ComponentStatus.ERRORED))
+            for component, record in zip(errored, map_.records.walk(errored), strict=True):
+                stream.write(_dumps(error_record(map_, component, record)) + b"\n")
         with atomic_write(directory.outputs_file) as stream:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -118,8 +118,9 @@ def single(function: Callable[..., Any]) -> bytes:
 def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
     """Return a call for the wire, as JSON where JSON gives back exactly these arguments, and as pickle otherwise."""
     call: Any = list(args) if args or not kwargs else dict(kwargs)
-    if not (args and kwargs) and is_exact(call):
-        return _dumps(to_wire(call, None))
+    with suppress(RecursionError, ValueError):  # nested too deeply, a cycle, or an integer of too many digits
+        if not (args and kwargs) and is_exact(call):
+            return _dumps(to_wire(call, None))
     import cloudpickle  # only now: it costs more than reading most inputs
 
     return _dumps(base64.b64encode(cloudpickle.dumps((list(args), dict(kwargs)))).decode("ascii"))

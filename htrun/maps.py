@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from htrun.engines.base import Engine
     from htrun.settings import Settings
+    from htrun.store import Record
 
 
 _POLL_SECONDS = 0.02
@@ -181,14 +182,17 @@ class Map:
                 return state
         return None
 
-    def error(self, component: int) -> dict[str, Any] | None:
-        """Return the error of a component as data; None if it has none.
+    def error(self, component: int, record: Record | None) -> dict[str, Any]:
+        """Return the error of an errored component as data.
 
         A component whose job ended without leaving a record gets an error that says how the job ended.
+
+        Parameters
+        ----------
+        component : int
+        record : Record or None
+            The component's record.
         """
-        if self.status_of(component) is not ComponentStatus.ERRORED:
-            return None
-        record = self.records.get(component)
         if record is not None:
             error: dict[str, Any] = record.data["error"]
             return error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,7 +91,6 @@ def call_text(map_: Map, component: int) -> str:
     return f"{name}({shorten(inner, _MAX_INPUT)})"
 
 
-@dataclass(frozen=True)
 class ErrorReport:
     """All that is shown of one errored component.
 
@@ -102,15 +100,11 @@ class ErrorReport:
     component : int
     """
 
-    map_: Map
-    component: int
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error as data."""
-        error = self.map_.error(self.component)
-        assert error is not None, "a report is made of an errored component"
-        return error
+    def __init__(self, map_: Map, component: int) -> None:
+        self.map_ = map_
+        self.component = component
+        self.record = map_.records.get(component)
+        self.error = map_.error(component, self.record)
 
     def summary(self) -> str:
         """Return the error on one line: its type, and the first line of its message."""
@@ -187,7 +181,7 @@ class ErrorReport:
             yield from self._exception(part, traceback, style)
 
     def _printed(self) -> Iterator[str]:
-        record = self.map_.records.get(self.component)
+        record = self.record
         if record is None:
             return
         for name in ("stdout", "stderr"):
@@ -209,7 +203,7 @@ class ErrorReport:
                 yield f"{size:>12,}  {name}"
 
     def _where(self) -> str:
-        record = self.map_.records.get(self.component)
+        record = self.record
         if record is None:
             node = self.error.get("node")
             return f"[node {node}]" if node else "[it left no record]"
