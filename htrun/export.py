@@ -324,16 +324,15 @@ def run_summary(map_: Map, outputs: Exporter) -> dict[str, Any]:
 
 
 def results_are_written(map_: Map) -> bool:
-    """Tell whether the result files say what is known of the map now."""
+    """Tell whether the result files were written when what is known of the map was the same as now.
+
+    Files that were removed since are left alone: make does so to a target whose rule failed.
+    """
     try:
         summary = read_json(map_.directory.run_file)
     except (OSError, ValueError):
         return False
-    return (
-        bool(summary.get("counts") == {status.value: count for status, count in map_.counts().items()})
-        and map_.directory.outputs_file.exists()
-        and map_.directory.errors_file.exists()
-    )
+    return bool(summary.get("counts") == {status.value: count for status, count in map_.counts().items()})
 
 
 def write_results(map_: Map) -> None:

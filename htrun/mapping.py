@@ -100,9 +100,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     except BaseException as error:
         if builder is not None:
             builder.discard()
-        for directory in made:
-            with contextlib.suppress(OSError):
-                directory.rmdir()
+        _remove_empty(made)
         if isinstance(error, OSError):
             where = error.filename or request.results
             raise UsageError(f"cannot make the map's directory: {where}: {error.strerror}") from error
@@ -111,10 +109,17 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         map_.engine.submit(map_.directory, ((0, count),))
     except BaseException as error:  # Ctrl-C included
         map_.remove(force=True)
+        _remove_empty(made)
         if isinstance(error, OSError):
             raise EngineError(f"cannot submit: {error}") from error
         raise
     return map_
+
+
+def _remove_empty(directories: Iterable[Path]) -> None:
+    for directory in directories:
+        with contextlib.suppress(OSError):  # another map is in it by now
+            directory.rmdir()
 
 
 def _claim(request: MapRequest, builder: MapBuilder, count: int, settings: Settings) -> Map:

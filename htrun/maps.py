@@ -164,6 +164,11 @@ class Map:
         return any(self._codes.count(code) for code in _ACTIVE)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether all components have completed, errored or been removed, as of the last refresh."""
+        return not self.has_unfinished and not self._codes.count(_CODES[ComponentStatus.HELD])
+
+    @property
     def holds(self) -> dict[int, ComponentHold]:
         """The holds of held components, by component."""
         result = {}

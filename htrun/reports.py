@@ -259,7 +259,7 @@ def slowest(map_: Map, number: int) -> list[tuple[float, int]]:
 
 
 def status_rows(maps: Iterable[Map], *, state: bool, meta: bool) -> Iterator[dict[str, Any]]:
-    """Yield what is known of maps, as data: sizes in bytes, times in seconds.
+    """Yield what is known of maps as of their last refresh, as data: sizes in bytes, times in seconds.
 
     Parameters
     ----------
@@ -270,7 +270,6 @@ def status_rows(maps: Iterable[Map], *, state: bool, meta: bool) -> Iterator[dic
         Include ``local_data``, ``max_memory``, ``max_runtime`` and ``total_runtime``.
     """
     for map_ in maps:
-        map_.refresh()
         row: dict[str, Any] = {"tag": map_.tag, "transient": map_.is_transient, "components": len(map_)}
         if state:
             counts = map_.counts()

@@ -91,8 +91,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; the error of a user is a message, never a traceback of ours."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        status = cli.main(args=args, prog_name="htrun", standalone_mode=False)
+        status = _call(sys.argv[1:] if args is None else args)
         sys.stdout.flush()
+    except click.exceptions.Exit as error:  # after --help and --version
+        status = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = ExitCode.USAGE
@@ -123,6 +125,17 @@ def main(args: Sequence[str] | None = None) -> None:
         complain("this is a bug in htrun, not in your function; please report it with the lines above")
         status = ExitCode.INTERNAL
     sys.exit(int(status) if isinstance(status, int) else 0)
+
+
+def _call(args: Sequence[str]) -> Any:
+    """Do what click's own ``main`` does, without its own ideas of exit codes: 1 for a closed pipe is one of them."""
+    completion = os.environ.get("_HTRUN_COMPLETE")
+    if completion:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "htrun", "_HTRUN_COMPLETE", completion)
+    with cli.make_context("htrun", list(args)) as context:
+        return cli.invoke(context)
 
 
 def complain(message: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from htrun.exceptions import TagNotFound, UsageError
+from htrun.export import write_results
 from htrun.maps import Map
 from htrun.settings import Settings, load
 from htrun.state import ComponentStatus
@@ -80,6 +81,13 @@ def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> 
             if tag in named:
                 raise
     return maps
+
+
+def look(map_: Map) -> None:
+    """Look at the disk for what is new of a map, and write its results if it has ended with nobody there to do so."""
+    map_.refresh()
+    if map_.has_ended:
+        write_results(map_)
 
 
 class StatusType(click.ParamType[ComponentStatus]):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from htrun import __version__, reports
-from htrun.cli.common import complete_tags, load_maps, select, selectors
+from htrun.cli.common import complete_tags, load_maps, look, select, selectors
 from htrun.cli.terminal import Talk, exit_code, follow, show_summary, wants_color, worst
 from htrun.exceptions import ExitCode, HtrunError, UsageError
 from htrun.export import write_results
@@ -37,6 +37,8 @@ def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool
     """
     settings = load()
     maps = load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags)
+    for map_ in maps:
+        look(map_)
     rows = list(reports.status_rows(maps, state=state, meta=meta))
     if format_ == "text":
         click.echo(reports.status_table(rows, click.style if wants_color(sys.stdout) else reports.plain))

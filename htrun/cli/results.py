@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from htrun import reports
-from htrun.cli.common import load_maps, select, selectors, status_option, tag_argument
+from htrun.cli.common import load_maps, look, select, selectors, status_option, tag_argument
 from htrun.cli.terminal import wants_color
 from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
 from htrun.export import Exporter, Format
@@ -71,7 +71,7 @@ def collect(
     if flatten and format_ == "jsonl":
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
     map_ = Map.load(tag, load())
-    map_.refresh()
+    look(map_)
     exporter = Exporter(map_, statuses=statuses or None, with_inputs=with_inputs, default=default)
     if output is None or str(output) == "-":
         exporter.write(sys.stdout.buffer, format_, flatten=flatten, values_only=values)

@@ -110,10 +110,11 @@ def submit_description(
     Raises
     ------
     EngineError
-        If the path has a line break in it, which no submit description can express.
+        If the path has a line break in it, or the beginning of a macro that HTCondor expands when a job is matched:
+        there is no way to write these in a submit description.
     """
-    if "\n" in inner or "\r" in inner:
-        raise EngineError(f"HTCondor cannot use a directory with a line break in its name: {inner!r}")
+    if "\n" in inner or "\r" in inner or "$$(" in inner:
+        raise EngineError(f"HTCondor cannot use a directory with a line break or '$$(' in its name: {inner!r}")
     return {
         "universe": "vanilla",
         **delivery,

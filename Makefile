@@ -1,0 +1,70 @@
+# HTCondor takes no jobs from root: as root, the targets that need a pool run as an ordinary user, in a copy of the
+# work tree below that user's home (tests/tools/as_user.py). Nothing but python3, make and git has to be installed.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+
+.PHONY: help
+help: ## show what there is to make
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: set-up ## map a function over the standard library's own source files, on this machine
+	$(BIN)/python examples/source_metrics.py > modules.jsonl
+	$(BIN)/htrun examples/source_metrics.py:measure --args modules.jsonl --tag stdlib --engine local --overwrite
+	$(BIN)/htrun collect stdlib --format csv --flatten --with-inputs > metrics.csv
+	@echo; echo 'metrics.csv begins:'; head -n 4 metrics.csv
+	@echo; echo 'The largest files, in lines:'
+	@awk -F, 'NR > 1 { print $$5 "\t" $$3 }' metrics.csv | sort -nr | head -n 5
+
+.PHONY: test
+test: python ## set up, then run all checks and all tests, those on a real HTCondor pool included
+	@$(PYTHON) -m tests.tools.as_user check
+
+.PHONY: lint
+lint: set-up ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/mypy --strict -p tests.pool -p tests.tools
+	$(BIN)/lint-imports
+
+.PHONY: pool
+pool: python ## start the personal HTCondor pool that the tests use, unless it runs
+	@$(PYTHON) -m tests.tools.as_user pool-start
+
+.PHONY: pool-stop
+pool-stop: python ## stop that pool
+	@$(PYTHON) -m tests.tools.as_user pool-end
+
+.PHONY: clean
+clean: ## remove what was installed and made here
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	rm -f modules.jsonl metrics.csv
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The rest is for the targets above.
+
+.PHONY: python
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "htrun needs Python 3.10 or newer: make PYTHON=...")'
+
+.PHONY: set-up
+set-up: python
+	@$(PYTHON) -m tests.tools.venv
+
+.PHONY: check
+check: lint
+	HTRUN_TEST_REQUIRE_POOL=1 $(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
+
+.PHONY: pool-start
+pool-start: set-up
+	@$(BIN)/python -m tests.pool start
+
+.PHONY: pool-end
+pool-end: set-up
+	@$(BIN)/python -m tests.pool stop
