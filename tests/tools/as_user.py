@@ -1,8 +1,8 @@
 """Run make targets as an ordinary user, since HTCondor takes no jobs from root.
 
-``python3 -m tests.tools.as_user TARGET...`` runs them in place for an ordinary user. For root it copies the work tree to
-the home of the user that HTRUN_TEST_USER names (by default `htrun`, made if missing) and runs them there as that user; the
-environment that they install stays there for the next run.
+``python3 -m tests.tools.as_user TARGET...`` runs them in place for an ordinary user. For root it copies the work
+tree to the home of the user that HTRUN_TEST_USER names (by default `htrun`, made if missing) and runs them there as
+that user; the environment that they install stays there for the next run.
 """
 
 from __future__ import annotations
