@@ -121,7 +121,7 @@ class InvalidMapDirectory(HtrunError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(f"{path}: {reason}; 'htrun remove --force' removes it for good")
         self.path = path
 
 

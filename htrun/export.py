@@ -10,8 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock
-
 from htrun.exceptions import NotExportable
 from htrun.runner import values
 from htrun.runner.calls import PATH_KEY
@@ -338,7 +336,7 @@ def results_are_written(map_: Map) -> bool:
 def write_results(map_: Map) -> None:
     """Write ``outputs.jsonl``, ``errors.jsonl`` and ``run.json`` of a map that has ended, unless they are right."""
     directory = map_.directory
-    with FileLock(directory.inner / "results.lock"):
+    with directory.lock("results"):
         if results_are_written(map_):
             return
         with atomic_write(directory.errors_file) as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import platform
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
-from htrun.exceptions import EngineError, InvalidMapDirectory, TagAlreadyExists, UsageError
+from htrun.exceptions import HtrunError, InvalidMapDirectory, UsageError
 from htrun.maps import Map
 from htrun.runner import wire
 from htrun.store import MapBuilder, MapDirectory, remove_directory
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from htrun.settings import Settings
     from htrun.targets import Target
     from htrun.transfers import FileTable
+
+_BUSY_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -96,44 +99,54 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         count = builder.write_calls(calls)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources((source.path, source.name) for source in request.target.sources)
-        map_ = _claim(request, builder, count, settings)
-    except BaseException as error:
+        return _place(request, builder, count, TagRegistry(settings.tags))
+    except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
-        _remove_empty(made)
+        for directory in made:
+            with contextlib.suppress(OSError):  # another map is in it by now
+                directory.rmdir()
         if isinstance(error, OSError):
             where = error.filename or request.results
-            raise UsageError(f"cannot make the map's directory: {where}: {error.strerror}") from error
+            raise UsageError(f"cannot make the map: {where}: {error.strerror}") from error
         raise
-    try:
-        map_.engine.submit(map_.directory, ((0, count),))
-    except BaseException as error:  # Ctrl-C included
-        map_.remove(force=True)
-        _remove_empty(made)
-        if isinstance(error, OSError):
-            raise EngineError(f"cannot submit: {error}") from error
-        raise
-    return map_
 
 
-def _remove_empty(directories: Iterable[Path]) -> None:
-    for directory in directories:
-        with contextlib.suppress(OSError):  # another map is in it by now
-            directory.rmdir()
+def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRegistry) -> Map:
+    """Give a map that has been built its tag and its place, and submit it."""
+    while True:
+        tag = request.tag or make_up_tag()
+        # Nobody else makes or removes a map of this tag meanwhile, which would pull it from under the engine.
+        with registry.lock_tag(tag):
+            if request.tag is None and (registry.find(tag) is not None or (request.results / tag).exists()):
+                continue
+            if request.overwrite:
+                _stop_old(request, tag, registry)
+            map_ = _claim(request, tag, builder, count, registry)
+            try:
+                map_.engine.submit(map_.directory, ((0, count),))
+            except BaseException:
+                with contextlib.suppress(HtrunError):
+                    map_.stop()
+                map_.delete()
+                raise
+            return map_
 
 
-def _claim(request: MapRequest, builder: MapBuilder, count: int, settings: Settings) -> Map:
-    registry = TagRegistry(settings.tags)
-    replaced = _stop_old(request, registry) if request.overwrite else set()
+def _stop_old(request: MapRequest, tag: str, registry: TagRegistry) -> None:
+    """Stop the maps that are to be replaced: the one that has the tag, and the one in the place of the new one."""
+    for directory in (registry.find(tag), MapDirectory(request.results / tag)):
+        if directory is not None and directory.info_file.exists():
+            Map(tag, directory, registry).stop()
+
+
+def _claim(request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry) -> Map:
     uid = uuid.uuid4().hex
+    path = request.results / tag
     with registry.lock():
-        tag = request.tag
-        while tag is None or (request.tag is None and (registry.find(tag) or (request.results / tag).exists())):
-            tag = make_up_tag()
-        path = request.results / tag
         old = registry.find(tag)
-        if old is not None and old.info["uid"] not in replaced:
-            raise TagAlreadyExists(tag, old.path)
+        if not request.overwrite:
+            registry.check_free(tag)
         _check_place(path, overwrite=request.overwrite)
         builder.write_info(
             {
@@ -155,7 +168,7 @@ def _claim(request: MapRequest, builder: MapBuilder, count: int, settings: Setti
                 "host": platform.node(),
                 "directory": str(Path.cwd()),
                 "command": sys.argv,
-                "versions": versions(),
+                "versions": {"htrun": __version__, "python": platform.python_version()},
             }
         )
         if old is not None:
@@ -163,46 +176,52 @@ def _claim(request: MapRequest, builder: MapBuilder, count: int, settings: Setti
         if request.overwrite:
             remove_directory(path)
         registry.set(tag, uid, path)
-        directory = builder.move_to(path)
-    return Map(tag, directory, registry)
+        return Map(tag, _move(builder, path), registry)
 
 
-def _stop_old(request: MapRequest, registry: TagRegistry) -> set[str]:
-    """Stop the maps that are to be replaced; return their uids."""
-    assert request.tag is not None, "a made-up tag replaces nothing"
-    uids = set()
-    registered = registry.find(request.tag)
-    for directory in (registered, MapDirectory(request.results / request.tag)):
-        if directory is not None and directory.info_file.exists() and directory.info["uid"] not in uids:
-            Map(request.tag, directory, registry).stop()
-            uids.add(directory.info["uid"])
-    return uids
+def _move(builder: MapBuilder, path: Path) -> MapDirectory:
+    """Put a map in its place, where somebody who waits for a lock of an earlier map may just have made directories."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return builder.move_to(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _check_place(path: Path, *, overwrite: bool) -> None:
     """Raise UsageError unless a map's directory can be made at ``path``."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        problem = _place_problem(path, overwrite=overwrite)
+        if problem is None:
+            return
+        if time.monotonic() > deadline:
+            raise UsageError(problem)
+        time.sleep(0.01)  # it may be that somebody is just removing a map from there
+
+
+def _place_problem(path: Path, *, overwrite: bool) -> str | None:
+    advice = "choose another --tag or --results, or remove it"
+    if path.is_symlink():
+        return f"{path} is in the way: it is a symbolic link; {advice}"
     try:
         if next(path.iterdir(), None) is None:
-            return
-    except FileNotFoundError:
-        if path.is_symlink():
-            raise UsageError(f"{path} is a symbolic link that leads nowhere: remove it first") from None
-        return
-    except NotADirectoryError:
-        raise UsageError(f"{path} is in the way: it is no directory; choose another --tag or --results") from None
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    if path.is_symlink():
-        raise UsageError(f"{path} is in the way: it is a symbolic link; choose another --tag or --results")
-    try:
+            return None
         MapDirectory(path).info  # noqa: B018 (raises where it is no map)
-    except InvalidMapDirectory as error:
-        raise UsageError(
-            f"{path} is in the way: it is not empty, and not a map of this version of htrun; "
-            "choose another --tag or --results, or remove it"
-        ) from error
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        return f"{path} is in the way: it is no directory; {advice}"
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    except InvalidMapDirectory:
+        return f"{path} is in the way: it is not empty, and not a map of this version of htrun; {advice}"
     if not overwrite:
-        raise UsageError(f"{path} holds a map already, registered in another HTRUN_DIR; --overwrite replaces it")
+        return f"{path} holds a map already, registered in another HTRUN_DIR; --overwrite replaces it"
+    return None
 
 
 def _missing_parents(path: Path) -> list[Path]:
@@ -219,8 +238,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a uid without a name, as in many containers
         return "unknown"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of htrun and Python."""
-    return {"htrun": __version__, "python": platform.python_version()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
 from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, Records, remove_directory
+from htrun.store import MapDirectory, Records, read_json, remove_directory
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -84,6 +85,16 @@ class Map:
 
     def __len__(self) -> int:
         return self.directory.components
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Raise MapWasRemoved instead of FileNotFoundError where that is why a file is not there."""
+        try:
+            yield
+        except FileNotFoundError:
+            if self._is_there():
+                raise
+            raise MapWasRemoved(self.tag) from None
 
     @property
     def path(self) -> Path:
@@ -251,7 +262,7 @@ class Map:
         self.refresh()
         if working and (self.has_unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
-        if not self.directory.info_file.exists():
+        if not self._is_there():
             raise MapWasRemoved(self.tag)
         if self.has_unfinished and self.engine.needs_submit(self.directory):
             raise RunDied(self.tag)
@@ -282,16 +293,36 @@ class Map:
         EngineError
             If its jobs cannot be stopped; the map is left as it is.
         """
+        with self.registry.lock_tag(self.tag):
+            try:
+                self.stop()
+            except HtrunError as error:
+                if not force:
+                    raise EngineError(
+                        f"map {self.tag!r} was not removed: {error} (--force removes it anyway)"
+                    ) from error
+            self.delete()
+
+    def delete(self) -> None:
+        """Delete the map with all its results; the caller holds the lock of its tag, and has stopped it."""
+        if self._is_there():
+            delete_directory(self.tag, self.registry)
+
+    def _is_there(self) -> bool:
+        """Tell whether this very map is where it was, and not gone or another one in its place."""
         try:
-            self.stop()
-        except HtrunError as error:
-            if not force:
-                raise EngineError(f"map {self.tag!r} was not removed: {error} (--force removes it anyway)") from error
-        with self.registry.lock():
-            current = self.registry.find(self.tag)
-            if current is not None and current.info["uid"] == self.directory.info["uid"]:
-                remove_directory(self.path)
-                self.registry.forget(self.tag)
+            return bool(read_json(self.directory.info_file)["uid"] == self.directory.info["uid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+def delete_directory(tag: str, registry: TagRegistry) -> None:
+    """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
+    with registry.lock():
+        directory = registry.find(tag)
+        if directory is not None:
+            remove_directory(directory.path)
+            registry.forget(tag)
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)

@@ -258,34 +258,32 @@ def slowest(map_: Map, number: int) -> list[tuple[float, int]]:
     return times[:number] if number else times
 
 
-def status_rows(maps: Iterable[Map], *, state: bool, meta: bool) -> Iterator[dict[str, Any]]:
-    """Yield what is known of maps as of their last refresh, as data: sizes in bytes, times in seconds.
+def status_row(map_: Map, *, state: bool, meta: bool) -> dict[str, Any]:
+    """Return what is known of a map as of its last refresh, as data: sizes in bytes, times in seconds.
 
     Parameters
     ----------
-    maps : iterable of Map
+    map_ : Map
     state : bool
         Include how many components are in each status, ``component_status_counts``.
     meta : bool
         Include ``local_data``, ``max_memory``, ``max_runtime`` and ``total_runtime``.
     """
-    for map_ in maps:
-        row: dict[str, Any] = {"tag": map_.tag, "transient": map_.is_transient, "components": len(map_)}
-        if state:
-            counts = map_.counts()
-            shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
-            row["component_status_counts"] = shown | {status.value: number for status, number in counts.items()}
-        if meta:
-            times = [seconds for seconds, _ in slowest(map_, 0)]
-            row["local_data"] = map_.local_data()
-            row["max_memory"] = int(map_.peak_memory() * 2**20)
-            row["max_runtime"] = max(times, default=0.0)
-            row["total_runtime"] = round(sum(times), 6)
-        yield row
+    row: dict[str, Any] = {"tag": map_.tag, "transient": map_.is_transient, "components": len(map_)}
+    if state:
+        shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
+        row["component_status_counts"] = shown | {status.value: number for status, number in map_.counts().items()}
+    if meta:
+        times = [seconds for seconds, _ in slowest(map_, 0)]
+        row["local_data"] = map_.local_data()
+        row["max_memory"] = int(map_.peak_memory() * 2**20)
+        row["max_runtime"] = max(times, default=0.0)
+        row["total_runtime"] = round(sum(times), 6)
+    return row
 
 
 def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain) -> str:
-    """Return ``status_rows`` as a table for people; transient maps have a star before their tag."""
+    """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag."""
     from tabulate import tabulate  # only now: it costs start-up time
 
     table = []
@@ -305,7 +303,7 @@ def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = pla
 
 
 def status_csv(rows: Iterable[dict[str, Any]]) -> str:
-    """Return ``status_rows`` as CSV, a column a status."""
+    """Return ``status_row`` of maps as CSV, a column a status."""
     import csv
     import io
 

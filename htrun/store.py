@@ -13,7 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from htrun.exceptions import InvalidMapDirectory
+from filelock import FileLock
+
+from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.runner import wire
 from htrun.runner.records import drop_torn_line
 from htrun.runner.worker import remove_tree
@@ -98,10 +100,8 @@ class MapDirectory:
             raise InvalidMapDirectory(self.path, "this directory is no map") from None
         except (OSError, ValueError) as error:
             raise InvalidMapDirectory(self.path, f"the map's description cannot be read: {error}") from None
-        if info.get("format") != wire.FORMAT:
-            raise InvalidMapDirectory(
-                self.path, f"made by another version of htrun ({info.get('versions', {}).get('htrun', 'unknown')})"
-            )
+        if not isinstance(info, dict) or info.get("format") != wire.FORMAT:
+            raise InvalidMapDirectory(self.path, "the map is damaged, or another version of htrun made it")
         return info
 
     @property
@@ -112,6 +112,35 @@ class MapDirectory:
     def job(self, name: str | int) -> Path:
         """Return the directory of a job."""
         return self.jobs / str(name)
+
+    @contextlib.contextmanager
+    def lock(self, name: str, timeout: float = -1) -> Iterator[None]:
+        """Hold one of the map's locks.
+
+        Parameters
+        ----------
+        name : str
+        timeout : float
+            Seconds to wait for it; -1 for ever.
+
+        Raises
+        ------
+        MapWasRemoved
+            If there is no map here any more.
+        filelock.Timeout
+            If somebody else holds it for longer.
+        """
+        file = FileLock(self.inner / f"{name}.lock", timeout=timeout)
+        if not self.info_file.exists():
+            raise MapWasRemoved(self.path.name)
+        with file:
+            if not self.info_file.exists():
+                # Removed just now. A lock makes the directories of its file, and these must not be in anybody's way.
+                for remove in (Path(file.lock_file).unlink, self.inner.rmdir, self.path.rmdir):
+                    with contextlib.suppress(OSError):
+                        remove()
+                raise MapWasRemoved(self.path.name)
+            yield
 
     def offsets(self) -> array.array[int]:
         """Return where each component's call begins in the file of calls, and where the last one ends."""

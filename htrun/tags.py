@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import os
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FORBIDDEN = frozenset('/\\:*?[]"<>|')
+_TAG_LOCKS = 32
 _MAX_BYTES = 200  # file systems take 255, and names are made from tags
 
 
@@ -57,12 +59,26 @@ class TagRegistry:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    def _make(self) -> None:
+        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from changing the registry meanwhile."""
-        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._make()
         with FileLock(self.directory / ".lock"):
+            yield
+
+    @contextmanager
+    def lock_tag(self, tag: str) -> Iterator[None]:
+        """Keep other processes from making or removing a map of this tag meanwhile.
+
+        It may be held for as long as an engine takes, so it is not the registry's; a few locks are shared by all tags,
+        so that no file has to be left for each. Whoever needs both takes this one first.
+        """
+        self._make()
+        with FileLock(self.directory / f".lock-{zlib.crc32(os.fsencode(tag)) % _TAG_LOCKS}"):
             yield
 
     def tag_file(self, tag: str) -> Path:
@@ -70,13 +86,18 @@ class TagRegistry:
         return self.directory / tag
 
     def find(self, tag: str) -> MapDirectory | None:
-        """Return the map that has a tag, or None."""
+        """Return the map that has a tag, be its description readable or not; None if there is no map of this tag."""
         try:
             entry = read_json(self.tag_file(check_tag(tag)))
             directory = MapDirectory(self.directory.parent / entry["path"])
         except (OSError, ValueError, KeyError, TypeError, InvalidTag):
             return None
-        return directory if directory.info_file.exists() and directory.info.get("uid") == entry.get("uid") else None
+        try:
+            return directory if read_json(directory.info_file)["uid"] == entry["uid"] else None
+        except OSError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return directory  # damaged, as after a full disk: what it holds is still its user's
 
     def get(self, tag: str) -> MapDirectory:
         """Return the map that has a tag; raise TagNotFound."""

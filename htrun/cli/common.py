@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from htrun.exceptions import TagNotFound, UsageError
+from htrun.exceptions import InvalidMapDirectory, TagNotFound, UsageError
 from htrun.export import write_results
 from htrun.maps import Map
 from htrun.settings import Settings, load
@@ -77,9 +77,11 @@ def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> 
     for tag in tags:
         try:
             maps.append(Map.load(tag, settings))
-        except TagNotFound:
+        except (TagNotFound, InvalidMapDirectory) as error:
             if tag in named:
                 raise
+            if isinstance(error, InvalidMapDirectory):
+                click.echo(f"htrun: note: {error}", err=True)
     return maps
 
 

@@ -12,9 +12,10 @@ import click
 from htrun import __version__, reports
 from htrun.cli.common import complete_tags, load_maps, look, select, selectors
 from htrun.cli.terminal import Talk, exit_code, follow, show_summary, wants_color, worst
-from htrun.exceptions import ExitCode, HtrunError, UsageError
+from htrun.exceptions import ExitCode, HtrunError, InvalidMapDirectory, MapWasRemoved, TagNotFound, UsageError
 from htrun.export import write_results
-from htrun.settings import load
+from htrun.maps import Map, delete_directory
+from htrun.settings import Settings, load
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -37,9 +38,15 @@ def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool
     """
     settings = load()
     maps = load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags)
+    rows = []
     for map_ in maps:
-        look(map_)
-    rows = list(reports.status_rows(maps, state=state, meta=meta))
+        try:
+            with map_.guard():
+                look(map_)
+                rows.append(reports.status_row(map_, state=state, meta=meta))
+        except MapWasRemoved:
+            if map_.tag in tags:
+                raise
     if format_ == "text":
         click.echo(reports.status_table(rows, click.style if wants_color(sys.stdout) else reports.plain))
     elif format_ == "csv":
@@ -67,22 +74,22 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
     talk = Talk()
     codes = []
     for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
-        map_.refresh()
-        if map_.carry_on():
-            click.echo(
-                f"htrun: note: the run of {map_.tag!r} was killed, carrying on with what is left of it", err=True
-            )
-        try:
-            follow(map_, talk, quiet=quiet)
-        except KeyboardInterrupt:
-            talk.say(f"interrupted; {map_.tag!r} goes on without us", fg="yellow")
-            return ExitCode.INTERRUPTED
-        code = exit_code(map_)
-        if code is not ExitCode.INTERRUPTED:
-            write_results(map_)
-        if not quiet:
-            talk.say(f"{map_.tag}:")
-            show_summary(talk, map_)
+        with map_.guard():
+            map_.refresh()
+            if map_.carry_on():
+                message = f"the run of {map_.tag!r} was killed, carrying on with what is left of it"
+                click.echo(f"htrun: note: {message}", err=True)
+            try:
+                follow(map_, talk, quiet=quiet)
+            except KeyboardInterrupt:
+                talk.say(f"interrupted; {map_.tag!r} goes on without us", fg="yellow")
+                return ExitCode.INTERRUPTED
+            code = exit_code(map_)
+            if code is not ExitCode.INTERRUPTED:
+                write_results(map_)
+            if not quiet:
+                talk.say(f"{map_.tag}:")
+                show_summary(talk, map_)
         codes.append(code)
     return worst(codes)
 
@@ -146,16 +153,30 @@ def remove(tags: Sequence[str], patterns: Sequence[str], all_: bool, force: bool
       htrun remove -p 'test-*'
     """
     settings = load()
+    registry = TagRegistry(settings.tags)
     code = ExitCode.OK
-    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+    for tag in select(settings, tags, patterns, all_=all_):
         try:
-            map_.remove(force=force)
+            _remove(tag, settings, registry, force=force)
         except HtrunError as error:
-            click.echo(f"htrun: {error}", err=True)
-            code = error.exit_code
+            if not isinstance(error, TagNotFound) or tag in tags:
+                click.echo(f"htrun: {error}", err=True)
+                code = error.exit_code
         else:
-            click.echo(f"removed {map_.tag}", err=True)
+            click.echo(f"removed {tag}", err=True)
     return code
+
+
+def _remove(tag: str, settings: Settings, registry: TagRegistry, *, force: bool) -> None:
+    try:
+        map_ = Map.load(tag, settings)
+    except InvalidMapDirectory:
+        if not force:
+            raise
+        with registry.lock_tag(tag):
+            delete_directory(tag, registry)
+    else:
+        map_.remove(force=force)
 
 
 @click.command()

@@ -71,13 +71,14 @@ def collect(
     if flatten and format_ == "jsonl":
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
     map_ = Map.load(tag, load())
-    look(map_)
-    exporter = Exporter(map_, statuses=statuses or None, with_inputs=with_inputs, default=default)
-    if output is None or str(output) == "-":
-        exporter.write(sys.stdout.buffer, format_, flatten=flatten, values_only=values)
-    else:
-        with atomic_write(output) as stream:
-            exporter.write(stream, format_, flatten=flatten, values_only=values)
+    with map_.guard():
+        look(map_)
+        exporter = Exporter(map_, statuses=statuses or None, with_inputs=with_inputs, default=default)
+        if output is None or str(output) == "-":
+            exporter.write(sys.stdout.buffer, format_, flatten=flatten, values_only=values)
+        else:
+            with atomic_write(output) as stream:
+                exporter.write(stream, format_, flatten=flatten, values_only=values)
     tell_losses(exporter.nonfinite)
     return ExitCode.OK
 

@@ -121,7 +121,8 @@ def run(**options: Any) -> ExitCode:
         talk.say(f"collected {len(map_):,} component{'s' if len(map_) != 1 else ''}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)
-    return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
+    with map_.guard():
+        return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
 
 
 def _request(target: Target, engine: Engine, settings: Settings, options: dict[str, Any]) -> MapRequest:
@@ -211,6 +212,9 @@ def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any],
     try:
         follow(map_, talk, verbose=options["verbose"], quiet=quiet, max_failures=max_failures)
     except KeyboardInterrupt:
+        return _interrupted(talk, map_)
+    stopped_by_errors = max_failures and len(map_.records.errored) >= max_failures
+    if exit_code(map_) is ExitCode.INTERRUPTED and not stopped_by_errors:
         return _interrupted(talk, map_)
     write_results(map_)
     traceback: Traceback = options["tb"]

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from htrun.delivery import get_delivery
 from htrun.engines.submission import (
     MAP_ATTRIBUTE,
@@ -112,7 +110,7 @@ class HTCondorEngine:
         reason = self.why_not()
         if reason is not None:
             raise EngineError(f"cannot submit to HTCondor: {reason}")
-        with FileLock(directory.inner / "submit.lock"):
+        with directory.lock("submit"):
             submission = self._pending(directory, components)
             if submission.cluster is not None:
                 return

@@ -16,9 +16,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from htrun.exceptions import EngineError
+from htrun.exceptions import EngineError, MapWasRemoved
 from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.records import drop_torn_line, recorded_components
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_LOCK = "supervisor"
 
 # The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
 # loop below and then the writing of the results, is put together in a layer above this one.
@@ -170,23 +171,15 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _lock(directory: MapDirectory) -> FileLock:
-    return FileLock(directory.inner / "supervisor.lock")
-
-
 def is_alive(directory: MapDirectory) -> bool:
     """Tell whether a process works on the map right now."""
-    if not (directory.inner / "supervisor.lock").exists():
-        return False
-    lock = _lock(directory)
     try:
-        lock.acquire(timeout=0)
+        with directory.lock(_LOCK, timeout=0):
+            return False
     except Timeout:
         return True
-    except OSError:  # the map's directory was removed meanwhile
+    except (MapWasRemoved, OSError):
         return False
-    lock.release()
-    return False
 
 
 def _last_start(directory: MapDirectory) -> dict[str, Any]:
@@ -233,15 +226,11 @@ class _EventLog:
 @contextlib.contextmanager
 def supervising(directory: MapDirectory) -> Iterator[None]:
     """Be the process that works on a map; raises EngineError if another one does already."""
-    lock = _lock(directory)
     try:
-        lock.acquire(timeout=1)
+        with directory.lock(_LOCK, timeout=1):
+            yield
     except Timeout:
         raise EngineError("another process works on this map") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def work(directory: MapDirectory) -> bool:
