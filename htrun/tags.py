@@ -38,10 +38,10 @@ def check_tag(tag: str) -> str:
 
 
 def make_up_tag() -> str:
-    """Return a readable tag, such as ``quiet-amber-otter``."""
-    from coolname import generate_slug  # its word lists cost start-up time
+    """Return a readable tag, such as ``mildly-safe-gnu``."""
+    import petname  # only now: its word lists cost start-up time
 
-    return str(generate_slug(3))
+    return str(petname.Generate(3, "-"))
 
 
 class TagRegistry:

@@ -89,6 +89,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; the error of a user is a message, never a traceback of ours."""
+    _open_closed_streams()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = _call(sys.argv[1:] if args is None else args)
@@ -125,6 +126,20 @@ def main(args: Sequence[str] | None = None) -> None:
         complain("this is a bug in htrun, not in your function; please report it with the lines above")
         status = ExitCode.INTERNAL
     sys.exit(int(status) if isinstance(status, int) else 0)
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where a standard stream is closed, as daemons do, so that nobody has to ask."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _call(args: Sequence[str]) -> Any:
