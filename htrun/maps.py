@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -233,7 +234,12 @@ class Map:
 
     def local_data(self) -> int:
         """Return the number of bytes that the map takes on disk."""
-        return sum(file.lstat().st_size for file in self.path.rglob("*") if not file.is_dir())
+        total = 0
+        for root, _, names in os.walk(self.path):
+            for name in names:
+                with suppress(FileNotFoundError):  # a running component's own
+                    total += os.lstat(os.path.join(root, name)).st_size
+        return total
 
     def watch(self) -> Iterator[bool]:
         """Yield after every look at the map, as long as it is active; True where something has changed.
@@ -272,8 +278,11 @@ class Map:
         """Start again what a kill has left undone; return whether there was anything. Raises EngineError."""
         if not self.has_unfinished or not self.engine.needs_submit(self.directory):
             return False
-        submissions = self.directory.read_submissions()
-        self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
+        with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
+            if not self.engine.needs_submit(self.directory):
+                return False
+            submissions = self.directory.read_submissions()
+            self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
         return True
 
     def stop(self) -> None:

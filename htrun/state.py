@@ -84,7 +84,7 @@ class JobEvent:
     time : float
         When, in seconds since the epoch.
     position : int
-        Where in the log; settles the order of events of the same time.
+        Where in the log.
     components : tuple of (int, int), optional
         The components of the job as half-open ranges, where the event says so.
     records : str, optional
@@ -116,7 +116,7 @@ class JobState:
     """What is known of a job after some of its events."""
 
     status: ComponentStatus
-    key: tuple[bool, float, int] = (False, float("-inf"), -1)
+    key: tuple[bool, int] = (False, -1)
     components: tuple[tuple[int, int], ...] = ()
     records: str | None = None
     reason: str | None = None
@@ -124,8 +124,8 @@ class JobState:
     subcode: int | None = None
     node: str | None = None
     memory_mb: int = 0
-    components_key: tuple[bool, float, int] = (False, float("-inf"), -1)
-    node_key: tuple[bool, float, int] = (False, float("-inf"), -1)
+    components_key: tuple[bool, int] = (False, -1)
+    node_key: tuple[bool, int] = (False, -1)
 
     @property
     def is_over(self) -> bool:
@@ -136,9 +136,9 @@ class JobState:
 def fold(jobs: Mapping[int, JobState], events: Iterable[JobEvent]) -> dict[int, JobState]:
     """Return the states of jobs after more events.
 
-    The order in which events are read does not matter, nor does reading one twice: of the events of a job the latest
-    decides, by its time and then by its place in the log, and the end of a job is never followed by anything. What
-    events carry beside the status (node, components, memory) is kept in the same way.
+    The order in which events are read does not matter, nor does reading one twice: of the events of a job the last in
+    the log decides, and the end of a job is never followed by anything. Times do not count, since clocks are set back.
+    What events carry beside the status (node, components, memory) is kept in the same way.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def fold(jobs: Mapping[int, JobState], events: Iterable[JobEvent]) -> dict[int, 
     result = dict(jobs)
     for event in events:
         state = result.get(event.job, _UNKNOWN)
-        key = (event.kind.is_final, event.time, event.position)
+        key = (event.kind.is_final, event.position)
         changes: dict[str, object] = {}
         status = event.kind.status
         if status is not None and key >= state.key:

@@ -118,6 +118,10 @@ def run(**options: Any) -> ExitCode:
         _show_header(talk, request, whys)
         talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
         talk.say(f"results: {_relative(map_.path)}")
+        submission = map_.directory.read_submissions()[-1]
+        if submission.cluster is not None:
+            each = f" of up to {submission.chunk_size:,} components" if submission.chunk_size > 1 else ""
+            talk.say(f"jobs: {submission.jobs:,}{each}, in cluster {submission.cluster}")
         talk.say(f"collected {len(map_):,} component{'s' if len(map_) != 1 else ''}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory, Ranges
 
 _REMOVE_SECONDS = 60.0
+_MAX_JOBS = 10_000
+"""How many jobs a map becomes by default at the most."""
 
 
 def bindings() -> ModuleType:
@@ -120,18 +122,25 @@ class HTCondorEngine:
             directory.append_submission({"submission": submission.submission, "cluster": cluster})
 
     def _pending(self, directory: MapDirectory, components: Ranges) -> Submission:
-        """Return the submission that a crash has left half done, or a new one."""
+        """Return the last submission if it is of these components, half done after a crash or not; else a new one."""
         submissions = directory.read_submissions()
-        if submissions and submissions[-1].cluster is None and submissions[-1].components == components:
+        if submissions and submissions[-1].components == components:
             return submissions[-1]
         row: dict[str, Any] = {
             "submission": len(submissions),
             "first_job": submissions[-1].first_job + submissions[-1].jobs if submissions else 0,
-            "chunk_size": directory.info["options"].get("chunk_size") or 1,
+            "chunk_size": directory.info["options"].get("chunk_size") or _default_chunk_size(components),
             "components": components,
         }
+        submission = Submission(**row)
+        limit = _job_limit()
+        if submission.jobs > limit:
+            raise EngineError(
+                f"{submission.jobs:,} jobs are more than this schedd takes at once ({limit:,}): "
+                f"--chunk-size {-(-submission.size // limit)} makes fewer of them"
+            )
         directory.append_submission(row)
-        return Submission(**row)
+        return submission
 
     def _submit(self, directory: MapDirectory, submission: Submission) -> int:
         delivery = get_delivery(directory.info["delivery"])
@@ -187,6 +196,17 @@ class HTCondorEngine:
                 if time.monotonic() > deadline:
                     raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
                 time.sleep(0.1)
+
+
+def _job_limit() -> int:
+    """Return how many jobs a submission may have (condor's MAX_JOBS_PER_SUBMISSION)."""
+    with _translated("cannot read HTCondor's configuration"):
+        return int(bindings().param.get("MAX_JOBS_PER_SUBMISSION") or 20_000)
+
+
+def _default_chunk_size(components: Ranges) -> int:
+    """Return one component a job, or as many as a submission needs to stay far from what a schedd refuses."""
+    return max(1, -(-sum(stop - start for start, stop in components) // min(_MAX_JOBS, _job_limit())))
 
 
 def _constraint(directory: MapDirectory) -> str:

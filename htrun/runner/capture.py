@@ -1,4 +1,4 @@
-"""The files that a worker writes, and its standard streams, kept whatever the functions that it runs do to them."""
+"""What a component prints, the records, and the standard streams: kept whatever the function does to them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 
 from . import wire
+
+_BLOCK = 1 << 20
 
 
 class _File:
@@ -17,7 +19,7 @@ class _File:
         self._open()
 
     def _open(self) -> None:
-        self.fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         status = os.fstat(self.fd)
         self.identity = (status.st_dev, status.st_ino)
 
@@ -34,6 +36,22 @@ class _File:
         status = _status(number)
         return status is not None and (status.st_dev, status.st_ino) == self.identity
 
+    def move_to(self, path: str) -> int:
+        """Append what is in the file to another one, and empty it; return the number of bytes."""
+        position = 0
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            while True:
+                block = os.pread(self.fd, _BLOCK, position)
+                if not block:
+                    break
+                write_all(target, block)
+                position += len(block)
+        finally:
+            os.close(target)
+        os.ftruncate(self.fd, 0)
+        return position
+
 
 def _status(fd: int) -> os.stat_result | None:
     try:
@@ -43,32 +61,53 @@ def _status(fd: int) -> os.stat_result | None:
 
 
 class Capture:
-    """The records of a job directory, and its stdout and stderr at file descriptors 1 and 2.
+    """The records of a job directory, and what is printed to file descriptors 1 and 2.
+
+    What a component prints goes to files of its own first: programs that open /dev/stdout anew empty it, and that must
+    not hit what others have printed.
 
     Parameters
     ----------
     directory : str
+        The job directory.
+    scratch : str
+        Where the files of the running component are.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, scratch: str) -> None:
         self._records = _File(os.path.join(directory, wire.RECORDS))
-        self._outputs = [_File(os.path.join(directory, name)) for name in (wire.STDOUT, wire.STDERR)]
+        self._logs = [os.path.join(directory, name) for name in (wire.STDOUT, wire.STDERR)]
+        self._ends = [file_size(path) for path in self._logs]
+        self._outputs = [_File(os.path.join(scratch, name)) for name in (wire.STDOUT, wire.STDERR)]
+        for file in self._outputs:
+            os.ftruncate(file.fd, 0)
         self._streams: list[io.TextIOWrapper | None] = [None, None]
         self._stdin: io.TextIOWrapper | None = None
-        self.sizes = self.settle()
+        self.settle()
 
-    def settle(self) -> list[int]:
-        """Flush and mend the standard streams; return the sizes in bytes of what went to stdout and to stderr."""
+    def settle(self) -> list[tuple[int, int]]:
+        """Put away what was printed and mend the standard streams.
+
+        Returns
+        -------
+        list of (int, int)
+            Where in the job's stdout and stderr it is now, in bytes.
+        """
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except Exception:  # noqa: S112 (closed, or replaced by something of the user's)
                 continue
-        self.sizes = [file.size() for file in self._outputs]
+        spans = []
+        for number, file in enumerate(self._outputs):
+            start = self._ends[number]
+            if file.size():
+                self._ends[number] += file.move_to(self._logs[number])
+            spans.append((start, self._ends[number]))
         self._mend_stdin()
         for number, name in enumerate(("stdout", "stderr")):
             self._mend_output(number, name)
-        return self.sizes
+        return spans
 
     def _mend_output(self, number: int, name: str) -> None:
         file, stream, fd = self._outputs[number], self._streams[number], number + 1
@@ -96,6 +135,28 @@ class Capture:
         """Append a record; its line is on disk, as far as the kernel is concerned, when this returns."""
         self._records.size()
         write_all(self._records.fd, record.encode("utf-8") + b"\n")
+
+
+def save_output(directory: str, scratch: str) -> list[tuple[int, int]]:
+    """Put away what a component had printed when its process died; see ``Capture.settle``."""
+    spans = []
+    for name in (wire.STDOUT, wire.STDERR):
+        log, path = os.path.join(directory, name), os.path.join(scratch, name)
+        start = file_size(log)
+        spans.append((start, start))
+        if file_size(path):
+            file = _File(path)
+            spans[-1] = (start, start + file.move_to(log))
+            os.close(file.fd)
+    return spans
+
+
+def file_size(path: str) -> int:
+    """Return the size of a file in bytes, 0 if it is not there."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def write_all(fd: int, data: bytes) -> None:

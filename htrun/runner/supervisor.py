@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import errno
+import contextlib
 import json
 import mmap
 import os
@@ -15,11 +15,11 @@ import time
 from typing import TYPE_CHECKING
 
 from . import failures, records, wire
-from .capture import write_all
-from .worker import FAILED, Worker
+from .capture import save_output, write_all
+from .worker import FAILED, Worker, component_scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .calls import Calls
 
@@ -56,24 +56,24 @@ class Spec:
 class Board:
     """Shared memory in which a worker says which component it is in."""
 
-    _layout = struct.Struct("=qdqq")
+    _layout = struct.Struct("=qd")
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, self._layout.size)
         self.end()
 
-    def begin(self, component: int, started: float, stdout: int, stderr: int) -> None:
-        """Note the component that starts now, and how long stdout and stderr are."""
-        self._layout.pack_into(self.memory, 0, component, started, stdout, stderr)
+    def begin(self, component: int, started: float) -> None:
+        """Note the component that starts now."""
+        self._layout.pack_into(self.memory, 0, component, started)
 
     def end(self) -> None:
         """Note that no component is running."""
         struct.pack_into("=q", self.memory, 0, -1)
 
-    def read(self) -> tuple[int, float, int, int]:
-        """Return (component or -1, start time, stdout position, stderr position)."""
-        component, started, stdout, stderr = self._layout.unpack_from(self.memory, 0)
-        return component, started, stdout, stderr
+    def read(self) -> tuple[int, float]:
+        """Return (component or -1, start time in seconds since the epoch)."""
+        component, started = self._layout.unpack_from(self.memory, 0)
+        return component, started
 
 
 class _Slot:
@@ -88,6 +88,7 @@ class _Slot:
         self.commands = self.replies = -1
         self.range: tuple[int, int] | None = None
         self.dealt = 0.0
+        self.listening = False
         self.barren_deaths = 0
 
 
@@ -140,14 +141,20 @@ class Supervisor:
 
     def run(self) -> bool:
         """Work until everything is done or ``stop`` is called; return whether everything is done."""
-        try:
-            for slot in self.slots:
-                self._feed(slot)
-            while any(slot.range is not None for slot in self.slots):
-                for key, _ in self.selector.select():
-                    self._listen(key.data)
-        finally:
-            self._close()
+        with _child_signals() as deaths:
+            self.selector.register(deaths, selectors.EVENT_READ)
+            try:
+                for slot in self.slots:
+                    self._feed(slot)
+                while any(slot.range is not None for slot in self.slots):
+                    for key, _ in self.selector.select():
+                        if key.data is None:
+                            os.read(deaths, 65536)
+                            self._reap()
+                        else:
+                            self._listen(key.data)
+            finally:
+                self._close()
         return not self.todo and not self.stopped
 
     def stop(self) -> None:
@@ -155,7 +162,7 @@ class Supervisor:
         self.stopped = True
         for slot in self.slots:
             if slot.pid is not None:
-                _kill_group(slot.pid)
+                _kill_worker(slot.pid)
 
     def _feed(self, slot: _Slot) -> None:
         if self.stopped or not self.todo:
@@ -175,7 +182,9 @@ class Supervisor:
         try:
             os.write(slot.commands, b"%d %d\n" % slot.range)
         except BrokenPipeError:
-            pass  # it died meanwhile: its closed reply pipe tells
+            pass  # it died meanwhile, which a signal tells
+        if self.stopped:  # by a signal, before there was a pid to kill
+            self.stop()
 
     def _range_size(self) -> int:
         share = max(1, self.remaining // (2 * len(self.slots)))
@@ -192,7 +201,8 @@ class Supervisor:
         if slot.pid == 0:
             try:
                 os.setpgid(0, 0)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.set_wakeup_fd(-1)
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
                     signal.signal(number, signal.SIG_DFL)
                 _close_all_but(command_end, reply_end)
                 self.on_fork()
@@ -206,36 +216,67 @@ class Supervisor:
             os._exit(0)
         os.close(command_end)
         os.close(reply_end)
+        os.set_blocking(slot.replies, False)
+        slot.listening = True
         self.selector.register(slot.replies, selectors.EVENT_READ, slot)
 
     def _listen(self, slot: _Slot) -> None:
-        replies = os.read(slot.replies, 65536)
-        if not replies:
-            self._bury(slot)
+        """Take what a worker says; a range that is done makes room for the next one."""
+        if slot.pid is None:
+            return  # buried since the selector saw it
+        try:
+            replies = os.read(slot.replies, 65536)
+        except BlockingIOError:
             return
-        self._count_failures(replies.count(FAILED))
-        if not replies.endswith(FAILED):
-            assert slot.range is not None, "only a busy worker answers"
-            start, stop = slot.range
-            self.busy_seconds += time.perf_counter() - slot.dealt
-            self.finished += stop - start
-            slot.barren_deaths = 0
-            self.on_event("TERMINATED", slot.number, slot.range)
+        if not replies:
+            self.selector.unregister(slot.replies)  # closed: its death is still to come
+            slot.listening = False
+        elif self._take(slot, replies):
             self._feed(slot)
+
+    def _take(self, slot: _Slot, replies: bytes) -> bool:
+        """Note what a worker has said; tell whether it is done with its range."""
+        self._count_failures(replies.count(FAILED))
+        if replies.endswith(FAILED):
+            return False
+        assert slot.range is not None, "only a busy worker answers"
+        start, stop = slot.range
+        self.busy_seconds += time.perf_counter() - slot.dealt
+        self.finished += stop - start
+        slot.barren_deaths = 0
+        self.on_event("TERMINATED", slot.number, slot.range)
+        slot.range = None
+        return True
+
+    def _reap(self) -> None:
+        """Bury the workers that are dead; what they forked may live on, and hold their pipes open."""
+        for slot in self.slots:
+            if slot.pid is None:
+                continue
+            pid, status = os.waitpid(slot.pid, os.WNOHANG)
+            if pid:
+                _kill_group(pid)
+                self._take_last_words(slot)
+                self._forget(slot)
+                self._bury(slot, status)
+
+    def _take_last_words(self, slot: _Slot) -> None:
+        try:
+            replies = os.read(slot.replies, 65536)
+        except BlockingIOError:
+            return
+        if replies:
+            self._take(slot, replies)
 
     def _count_failures(self, number: int) -> None:
         self.failures += number
         if self.max_failures and self.failures >= self.max_failures and not self.stopped:
             self.stop()
 
-    def _bury(self, slot: _Slot) -> None:
+    def _bury(self, slot: _Slot, status: int) -> None:
         """Take over from a dead worker: record what it died of, put back what it did not come to."""
-        pid = slot.pid
-        assert pid is not None, "only a living worker dies"
-        self._forget(slot)
-        status = _wait(pid)
-        _kill_group(pid)
         if slot.range is None:
+            self._feed(slot)
             return
         start, stop = slot.range
         slot.range = None
@@ -268,26 +309,23 @@ class Supervisor:
     def _record_death(self, slot: _Slot, component: int, status: int) -> None:
         path = os.path.join(slot.directory, wire.RECORDS)
         records.drop_torn_line(path)
-        running, started, out, err = slot.board.read()
-        sizes = [_size(os.path.join(slot.directory, name)) for name in (wire.STDOUT, wire.STDERR)]
-        if running < 0:
-            started, out, err = time.time(), sizes[0], sizes[1]
+        running, started = slot.board.read()
+        now = time.time()
+        stdout, stderr = save_output(slot.directory, slot.scratch)
         error = failures.describe_death(status, os.path.join(slot.directory, wire.WORKER_LOG))
-        error["scratch"] = failures.list_scratch(slot.scratch)
-        record = (
+        error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
+        text = (
             '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d],"error":%s}\n'
-        )
-        text = record % (
-            records.record_prefix(component, wire.ERRORED),
-            self.spec.attempt,
-            self.spec.node,
-            started,
-            max(0.0, time.time() - started),
-            out,
-            sizes[0],
-            err,
-            sizes[1],
-            json.dumps(error),
+            % (
+                records.record_prefix(component, wire.ERRORED),
+                self.spec.attempt,
+                self.spec.node,
+                started if running >= 0 else now,
+                max(0.0, now - started) if running >= 0 else 0.0,
+                *stdout,
+                *stderr,
+                json.dumps(error),
+            )
         )
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -301,7 +339,8 @@ class Supervisor:
         self._count_failures(1)
 
     def _forget(self, slot: _Slot) -> None:
-        self.selector.unregister(slot.replies)
+        if slot.listening:
+            self.selector.unregister(slot.replies)
         os.close(slot.replies)
         os.close(slot.commands)
         slot.pid = None
@@ -310,12 +349,28 @@ class Supervisor:
         for slot in self.slots:
             if slot.pid is not None:
                 pid = slot.pid
-                self._forget(slot)  # a closed command pipe ends an idle worker
                 if slot.range is not None:
-                    _kill_group(pid)
-                _wait(pid)
+                    _kill_worker(pid)
+                self._forget(slot)  # a closed command pipe ends an idle worker
+                os.waitpid(pid, 0)
                 _kill_group(pid)
         self.selector.close()
+
+
+@contextlib.contextmanager
+def _child_signals() -> Iterator[int]:
+    """Give a file descriptor that can be read when a child has died."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler the signal wakes nobody
+    descriptor = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        signal.signal(signal.SIGCHLD, handler)
+        os.close(reader)
+        os.close(writer)
 
 
 def _close_all_but(*keep: int) -> None:
@@ -328,28 +383,15 @@ def _close_all_but(*keep: int) -> None:
                 pass  # the listing's own
 
 
-def _wait(pid: int) -> int:
-    while True:
-        try:
-            return os.waitpid(pid, 0)[1]
-        except InterruptedError:
-            continue
-        except ChildProcessError:
-            return 0
-
-
 def _kill_group(pid: int) -> None:
-    for target in (-pid, pid):
-        try:
-            os.kill(target, signal.SIGKILL)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ESRCH, errno.EPERM):
-                raise
-
-
-def _size(path: str) -> int:
+    """Kill what a worker started; the worker itself may be gone, and its number another's."""
     try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill_worker(pid: int) -> None:
+    """Kill a worker that has not been waited for, and what it started."""
+    _kill_group(pid)  # there is no group yet if it was only just forked
+    os.kill(pid, signal.SIGKILL)

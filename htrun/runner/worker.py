@@ -18,12 +18,18 @@ from .loading import load_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from .calls import Calls
     from .supervisor import Board, Spec
 
 DONE = b"."
 FAILED = b"E"
+
+
+def component_scratch(scratch: str) -> str:
+    """Return the directory that components run in, within the one that a worker has."""
+    return os.path.join(scratch, "work")
 
 
 class Worker:
@@ -38,7 +44,7 @@ class Worker:
     directory : str
         The job directory: records, stdout and stderr are appended to there.
     scratch : str
-        Where components run; emptied after each.
+        Where components run, in a directory in it that is emptied after each.
     board : supervisor.Board
         Shared memory where the supervisor reads which component is running, should this process die.
     """
@@ -47,11 +53,12 @@ class Worker:
         self.spec = spec
         self.calls = calls
         self.directory = directory
-        self.scratch = scratch
+        self.base = scratch
+        self.scratch = component_scratch(scratch)
         self.board = board
         self.pid = os.getpid()
         self.function: Callable[..., Any] | None = None
-        self.load_error: BaseException | None = None
+        self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
 
     def run(self, commands: int, replies: int) -> None:
@@ -64,14 +71,16 @@ class Worker:
                     if not self._run(component, call):
                         os.write(replies, FAILED)
                 os.write(replies, DONE)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        os.chdir(self.directory)
+        remove_tree(self.base)
 
     def _open(self) -> None:
         os.environ["HTRUN_ON_EXECUTE"] = "1"
-        self.capture = Capture(self.directory)
-        self.usage = self._cpu()
         os.makedirs(self.scratch, exist_ok=True)
         self.scratch = os.path.realpath(self.scratch)
+        self._clean_scratch()  # of what one that killed its process has left
+        self.capture = Capture(self.directory, self.base)
+        self.usage = self._cpu()
 
     @staticmethod
     def _cpu() -> tuple[float, float]:
@@ -85,9 +94,8 @@ class Worker:
 
     def _run(self, component: int, call: bytes) -> bool:
         """Run one component and append its record; tell whether it completed."""
-        out, err = self.capture.sizes
         started = time.time()
-        self.board.begin(component, started, out, err)
+        self.board.begin(component, started)
         os.environ["HTRUN_COMPONENT"] = str(component)
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
@@ -109,7 +117,7 @@ class Worker:
         else:
             self._leave_fork()
         result = None  # what it holds must not outlive the component
-        sizes = self.capture.settle()
+        stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
             records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
@@ -120,7 +128,7 @@ class Worker:
             cpu - self.usage[0],
             memory,
         )
-        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (out, sizes[0], err, sizes[1])
+        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
         if encoded is not None:
             tail = self._output(component, encoded)
         else:
@@ -141,11 +149,15 @@ class Worker:
 
     def _load(self) -> Callable[..., Any]:
         if self.load_error is not None:
-            raise self.load_error
+            error, traceback = self.load_error
+            raise error.with_traceback(traceback)
         try:
             self.function = load_function(self.spec.reference, self.spec.sources)
         except BaseException as error:
-            self.load_error = error  # the same for each component; importing again would not mend it
+            self.load_error = (
+                error,
+                error.__traceback__,
+            )  # the same for each component; importing again would not mend it
             raise
         return self.function
 
@@ -164,7 +176,7 @@ class Worker:
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
             if os.path.isdir(source):
-                shutil.copytree(source, target, symlinks=True)
+                shutil.copytree(source, target, ignore_dangling_symlinks=True)
             else:
                 shutil.copy2(source, target)
 
