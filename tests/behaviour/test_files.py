@@ -1,0 +1,382 @@
+"""Files that components bring along, and the names that users give to files and directories."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.behaviour.conftest import Shell
+
+    Shared = Callable[..., tuple[Shell, Any]]
+
+NAMES = [
+    "with space",
+    " space before",
+    "space after ",
+    "two  spaces",
+    "tab\there",
+    "line\nbreak",
+    "carriage\rreturn",
+    "it's",
+    'dou"ble"',
+    "comma,comma",
+    "semi;colon",
+    "$(macro)",
+    "$$(target)",
+    "$HOME",
+    "${HOME}",
+    "$(DOLLAR)",
+    "equal=sign",
+    "-dash",
+    "--args",
+    "*",
+    "?",
+    "[abc]",
+    "{a,b}",
+    "~",
+    "#hash",
+    "back\\slash",
+    "per%cent",
+    "%41",
+    "colon:colon",
+    "pipe|amp&",
+    "<angle>",
+    "`tick`",
+    "ünï☃𝄞",
+    "e\u0301 combining",
+    "\x01control",
+    "\udcff\udcfe not utf-8",
+    ".hidden",
+    "...",
+    "calls.jsonl",
+    "records.jsonl",
+    "htrun.pyz",
+    "stdout",
+    "sources",
+    "f0",
+    "1",
+    "l" * 200,
+]
+
+READ = """
+import os
+from pathlib import Path
+
+def read(path: Path, text: str = ""):
+    assert isinstance(path, Path)
+    assert path.resolve().is_relative_to(Path.cwd().resolve()), path
+    return [path.name, path.read_text()]
+
+def read_all(paths: list[Path]):
+    return [[path.name, path.read_text()] for path in paths]
+"""
+
+
+def run_names(shell: Shell) -> None:
+    """Give each component a file of an odd name, and one component all of them."""
+    shell.write("m.py", READ)
+    for number, name in enumerate(NAMES):
+        shell.write(name, f"this is {number}")
+    calls = shell.jsonl("in put.jsonl", [*NAMES, {"path": "with space", "text": "$(x)"}])
+    shell("m.py:read", "--args", calls, "--tag", "t", "--chunk-size", 12, "--detach")
+    shell("m.py:read_all", "--args", shell.jsonl("all.jsonl", [[NAMES]]), "--tag", "all", "--detach")
+    shell("wait", "--all")
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)), ids=map(ascii, NAMES))
+def test_an_input_file_may_have_any_name(shared: Shared, number: int) -> None:
+    """A file arrives whatever its name, with its name and content as they are."""
+    shell, _ = shared("names", run_names)
+    assert shell.outputs()[number].get("output") == [NAMES[number], f"this is {number}"]
+    assert shell.outputs("all")[0]["output"][number] == [NAMES[number], f"this is {number}"]
+
+
+def run_files(shell: Shell) -> None:
+    """Bring files along in every way."""
+    shell.write(
+        "m.py",
+        """
+        import os
+        from pathlib import Path
+        from typing import Dict, List, Optional, Union
+        import htrun
+
+        def annotated(path: Path):
+            return [type(path).__name__ == "PosixPath", path.is_relative_to(Path.cwd()), path.read_text()]
+
+        def spoils(path: Path):
+            before = path.read_text()
+            path.write_text("spoilt")
+            return before
+
+        def spoils_tree(path: Path):
+            before = sorted(str(p.relative_to(path)) for p in path.rglob("*"))
+            for file in path.rglob("*"):
+                if file.is_file():
+                    file.write_text("spoilt")
+            (path / "new").write_text("new")
+            return before
+
+        def several(one: Path, many: List[Path], named: Dict[str, Path], maybe: Optional[Path] = None,
+                    either: Union[int, Path] = 3, like: os.PathLike = "", own: "htrun.TransferPath" = ""):
+            paths = [one, *many, *named.values()] + [p for p in (maybe, either, like, own) if isinstance(p, Path)]
+            return [p.read_text() for p in paths]
+
+        def tree(path: Path):
+            return sorted([str(p.relative_to(path)), p.read_text() if p.is_file() else None] for p in path.rglob("*"))
+
+        def mode(path: Path):
+            return [oct(path.stat().st_mode & 0o777), path.is_symlink()]
+
+        def plain(text):
+            return [isinstance(text, Path), text.read_text() if isinstance(text, Path) else text]
+
+        def nested(value):
+            return value["deep"][1]["file"].read_text()
+
+        def act(what, path: Path):
+            return globals()[what](path)
+
+        def listing(a: Path, b: Path):
+            return sorted(str(p.relative_to(Path.cwd())) for p in Path.cwd().rglob("*") if p.is_file())
+        """,
+    )
+    shell.write("data/a.txt", "a")
+    shell.write("data/b.txt", "b")
+    shell.write("other/a.txt", "other a")
+    shell.write("third/a.txt", "third a")
+    shell.write("empty", "")
+    shell.write("tree/top.txt", "top")
+    shell.write("tree/deep/er/file $(x).txt", "deep")
+    (shell.cwd / "tree/empty").mkdir()
+    (shell.cwd / "tree/link.txt").symlink_to("top.txt")
+    (shell.cwd / "link.txt").symlink_to("data/a.txt")
+    (shell.cwd / "link to tree").symlink_to("tree")
+    shell.write("run.sh", "#!/bin/sh\n").chmod(0o755)
+    shell.write("locked", "locked").chmod(0o444)
+    start_all(shell)
+    shell("wait", "--all")
+
+
+JOBS: dict[str, tuple[str, list[Any], list[str]]] = {
+    "annotated": ("annotated", ["data/a.txt", "./data/../data/b.txt", "{cwd}/data/a.txt", "empty", "link.txt"], []),
+    "spoils": ("spoils", ["data/a.txt"] * 4, ["--chunk-size", "4"]),
+    "tree": ("tree", ["tree", "tree/", "link to tree"], []),
+    "spoilstree": ("spoils_tree", ["tree"] * 2, ["--chunk-size", "2"]),
+    "modes": ("mode", ["run.sh", "locked", "link.txt"], []),
+    "several": (
+        "several",
+        [
+            {"one": "data/a.txt", "many": ["data/b.txt", "other/a.txt"], "named": {"x": "third/a.txt"}},
+            {
+                "one": "data/a.txt",
+                "many": [],
+                "named": {},
+                "maybe": "other/a.txt",
+                "either": "third/a.txt",
+                "like": "data/b.txt",
+                "own": "empty",
+            },
+            {"one": "data/a.txt", "many": ["data/a.txt", "data/a.txt"], "named": {}, "maybe": None, "either": 4},
+        ],
+        [],
+    ),
+    "same": ("listing", [["data/a.txt", "other/a.txt"], ["data/a.txt", "data/a.txt"]], []),
+    "dollar": ("plain", [{"$path": "data/a.txt"}, {"text": {"$path": "data/b.txt"}}, "data/a.txt"], []),
+    "nested": ("nested", [[{"deep": [1, {"file": {"$path": "data/b.txt"}}]}]], []),
+    "transfer": ("plain", ["data/a.txt", {"text": "data/b.txt"}], ["--transfer", "text"]),
+    "notransfer": ("plain", ["data/a.txt", {"text": {"$path": "nowhere"}}], ["--no-transfer"]),
+}
+
+
+def start_all(shell: Shell) -> None:
+    """Start a map for each of the JOBS."""
+    for tag, (function, calls, options) in JOBS.items():
+        values = [value.format(cwd=shell.cwd) if isinstance(value, str) else value for value in calls]
+        shell(f"m.py:{function}", "--args", shell.jsonl(f"{tag}.jsonl", values), "--tag", tag, "--detach", *options)
+
+
+def outputs(shared: Shared, tag: str) -> list[Any]:
+    """Return the outputs of one of the JOBS."""
+    shell, _ = shared("files", run_files)
+    return [row.get("output", row) for row in shell.outputs(tag)]
+
+
+def test_a_parameter_annotated_as_path_receives_the_file(shared: Shared) -> None:
+    """A string for a parameter annotated ``Path`` arrives as a ``pathlib.Path`` to the file, in the scratch directory."""
+    assert outputs(shared, "annotated") == [[True, True, text] for text in ("a", "b", "a", "", "a")]
+
+
+def test_files_are_found_inside_containers_and_unions(shared: Shared) -> None:
+    """Annotations inside list, dict, Optional and Union count as well; values of other types stay what they are."""
+    assert outputs(shared, "several") == [
+        ["a", "b", "other a", "third a"],
+        ["a", "other a", "third a", "b", ""],
+        ["a"] * 3,
+    ]
+
+
+def test_files_of_the_same_name_all_arrive(shared: Shared) -> None:
+    """Two files of one component that have the same name both arrive; the same file twice arrives once."""
+    assert outputs(shared, "same") == [["1/a.txt", "a.txt"], ["a.txt"]]
+
+
+def test_a_component_gets_a_fresh_copy_of_each_file(shared: Shared) -> None:
+    """What a component does to its input files reaches neither the original nor the next component of its job."""
+    shell, _ = shared("files", run_files)
+    assert outputs(shared, "spoils") == ["a"] * 4
+    tree = ["deep", "deep/er", "deep/er/file $(x).txt", "empty", "link.txt", "top.txt"]
+    assert outputs(shared, "spoilstree") == [tree] * 2
+    assert (shell.cwd / "data/a.txt").read_text() == "a"
+    assert (shell.cwd / "tree/top.txt").read_text() == "top"
+    assert not (shell.cwd / "tree/new").exists()
+
+
+def test_a_directory_arrives_whole(shared: Shared) -> None:
+    """A directory is brought along with all that is in it, empty directories and linked files included."""
+    whole = [
+        ["deep", None],
+        ["deep/er", None],
+        ["deep/er/file $(x).txt", "deep"],
+        ["empty", None],
+        ["link.txt", "top"],
+        ["top.txt", "top"],
+    ]
+    assert outputs(shared, "tree") == [whole] * 3
+
+
+def test_programs_stay_executable_and_links_become_files(shared: Shared) -> None:
+    """An executable file can be executed where it arrives, and a symbolic link arrives as what it points to."""
+    program, locked, link = outputs(shared, "modes")
+    assert program[0].endswith(("755", "700", "775"))
+    assert locked[0][2] in "4567"
+    assert link[1] is False
+
+
+def test_path_objects_and_transfer_name_files_too(shared: Shared) -> None:
+    """``{"$path": ...}`` anywhere, and the strings of a parameter named with ``--transfer``, are files."""
+    assert outputs(shared, "dollar") == [[True, "a"], [True, "b"], [False, "data/a.txt"]]
+    assert outputs(shared, "nested") == ["b"]
+    assert outputs(shared, "transfer") == [[True, "a"], [True, "b"]]
+
+
+def test_no_transfer_switches_detection_off(shared: Shared, local: Shell) -> None:
+    """With ``--no-transfer`` the arguments arrive as they were written, and no file has to be there."""
+    assert outputs(shared, "notransfer") == [[False, "data/a.txt"], [False, {"$path": "nowhere"}]]
+    local.write(
+        "m.py", "from pathlib import Path\n\ndef f(path: Path):\n    return [str(path), Path('in.jsonl').exists()]\n"
+    )
+    local.jsonl("in.jsonl", ["nowhere"])
+    local("m.py:f", "--args", "in.jsonl", "--no-transfer", "--tag", "t")
+    assert local.outputs()[0]["output"] == ["nowhere", False]
+
+
+def test_what_components_leave_in_their_scratch_stays_there(shared: Shared) -> None:
+    """Only what is asked for comes back: files that a component makes do not pile up in the map's directory."""
+    shell, _ = shared("files", run_files)
+    assert sorted(p.name for p in shell.path("spoilstree").iterdir()) == [
+        ".htrun",
+        "errors.jsonl",
+        "outputs.jsonl",
+        "run.json",
+    ]
+    assert [p for p in shell.path("spoilstree").rglob("new") if "stage" not in p.parts] == []
+
+
+DIRECTORIES = [
+    "with space",
+    " ends with a space ",
+    'it\'s "quoted"',
+    "a,b;c=d",
+    "$(macro) $HOME $$ $(DOLLAR)",
+    "-dash",
+    "ünï☃",
+    "per%cent #hash &amp; back\\slash",
+    "q'\"q {a} [b] *",
+    "tab\there",
+]
+
+
+def test_maps_may_live_in_directories_of_any_name(shell: Shell) -> None:
+    """The working directory, the results directory, the registry and the tag may have odd names, all at once."""
+    tag = "tag,with;odd=$(x)'ü%"
+    for name in DIRECTORIES:
+        place = shell.cwd / name
+        place.mkdir()
+        (place / "m.py").write_text("from pathlib import Path\n\ndef f(p: Path):\n    return p.read_text()\n")
+        (place / "data.txt").write_text(name)
+        env = {"HTRUN_DIR": str(place / "registry of" / name)}
+        options = ["--tag", tag, f"--results={name}", "--detach"]
+        shell("m.py:f", "--args", "-", *options, cwd=place, env=env, input='"data.txt"\n')
+    for name in DIRECTORIES:
+        place = shell.cwd / name
+        env = {"HTRUN_DIR": str(place / "registry of" / name)}
+        shell("wait", tag, env=env)
+        assert '"output":"' in (place / name / tag / "outputs.jsonl").read_text()
+        assert shell("collect", tag, "--values", env=env).rows == [name]
+        shell("remove", "--all", env=env)
+        assert os.listdir(place / name) == []
+
+
+def test_a_directory_may_have_the_form_of_a_late_macro(condor: Shell) -> None:
+    """A directory whose name HTCondor would take for a macro of the machine, ``$$(x)``, is used under that name."""
+    place = condor.cwd / "$$(Memory) $$([1+1])"
+    place.mkdir()
+    (place / "m.py").write_text("from pathlib import Path\n\ndef f(p: Path):\n    return p.read_text()\n")
+    (place / "data.txt").write_text("data")
+    condor("m.py:f", "--args", "-", "--tag", "t", cwd=place, input='"data.txt"\n')
+    assert condor("collect", "t", "--values").rows == ["data"]
+
+
+def test_a_line_break_in_the_directory_is_no_trouble_here(local: Shell) -> None:
+    """On this machine even a working directory with a line break in its name is as good as any."""
+    place = local.cwd / "line\nbreak\r"
+    place.mkdir()
+    (place / "m.py").write_text("def f(x):\n    return x\n")
+    local("m.py:f", "--args", "-", "--tag", "t", cwd=place, input="1\n")
+    assert local("collect", "t", "--values").rows == [1]
+
+
+def test_a_line_break_in_the_directory_is_refused_for_the_pool(condor: Shell) -> None:
+    """HTCondor cannot express a line break in a path: such a map is refused in words and leaves nothing behind."""
+    place = condor.cwd / "line\nbreak"
+    place.mkdir()
+    (place / "m.py").write_text("def f(x):\n    return x\n")
+    done = condor("m.py:f", "--args", "-", "--tag", "t", cwd=place, input="1\n", code=4)
+    assert "line break" in done.stderr
+    assert condor("tags").stdout == ""
+    assert [p.name for p in place.iterdir() if p.name != "__pycache__"] == ["m.py"]
+
+
+def test_a_missing_file_is_told_before_anything_starts(local: Shell, tmp_path: Path) -> None:
+    """Files that are not there, or cannot be brought along, are all told with their lines, and nothing is made."""
+    local.write("m.py", "from pathlib import Path\n\ndef f(path: Path):\n    return 1\n")
+    os.mkfifo(local.cwd / "pipe")
+    (local.cwd / "dangling").symlink_to("nowhere")
+    local.write("there", "")
+    names = ["nowhere", "there", "pipe", "dangling", "", "there/below", "nul\0byte", "https://example.org/x"]
+    local.jsonl("in.jsonl", names)
+    done = local("m.py:f", "--args", "in.jsonl", "--tag", "t", code=4)
+    lines = done.stderr.splitlines()
+    assert [line.split(":")[:2] for line in lines] == [["in.jsonl", str(n)] for n in (1, 3, 4, 5, 6, 7, 8)]
+    assert "no such file: nowhere" in lines[0]
+    assert not (local.cwd / "results").exists()
+    assert local("tags").stdout == ""
+
+
+def test_relative_paths_are_relative_to_the_current_directory(local: Shell) -> None:
+    """Relative paths are relative to the current directory, not to that of the inputs file; the error has a hint."""
+    local.write("m.py", "from pathlib import Path\n\ndef f(path: Path):\n    return path.read_text()\n")
+    local.write("inputs/data.txt", "beside the inputs")
+    local.write("data2.txt", "here")
+    local.jsonl("inputs/in.jsonl", ["data2.txt"])
+    local("m.py:f", "--args", "inputs/in.jsonl", "--tag", "t")
+    assert local.outputs()[0]["output"] == "here"
+    local.jsonl("inputs/bad.jsonl", ["data.txt"])
+    assert "inputs/data.txt" in local("m.py:f", "--args", "inputs/bad.jsonl", code=4).stderr.partition(": ")[2]

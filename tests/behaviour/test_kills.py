@@ -1,0 +1,332 @@
+"""Interrupts, kills and evictions: nothing is lost but what was running, and nothing is left that nobody can find."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.behaviour.conftest import PATIENCE_S, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.behaviour.conftest import Shell
+
+# Each component notes that it ran, in a directory that all see; component 3 waits for a gate to open.
+STEPS = """
+import os, time
+from pathlib import Path
+
+def step(number, place, gate_of=3):
+    with open(f"{place}/ran", "a") as log:
+        log.write(f"{number}\\n")
+    print("printed by", number)
+    while number == gate_of and not Path(place, "gate").exists():
+        time.sleep(0.02)
+    return number
+"""
+
+
+class Steps:
+    """A map whose component 3 waits until it is let go."""
+
+    def __init__(self, shell: Shell, number: int = 6) -> None:
+        self.shell = shell
+        self.number = number
+        shell.write("m.py", STEPS)
+        self.calls = shell.jsonl("in.jsonl", [[n, str(shell.home)] for n in range(number)])
+        chunk = number if shell.engine == "htcondor" else 1
+        self.words = ["m.py:step", "--args", self.calls, "--tag", "t", "--chunk-size", chunk, "--no-transfer"]
+        if shell.engine == "local":
+            self.words += ["--workers", 1]
+
+    @property
+    def ran(self) -> list[int]:
+        """The components that were started so far, in order."""
+        with contextlib.suppress(FileNotFoundError):
+            return [int(line) for line in (self.shell.home / "ran").read_text().splitlines()]
+        return []
+
+    def wait_for_3(self, times: int = 1) -> None:
+        """Wait until component 3 runs, for the nth time."""
+        until(lambda: self.ran.count(3) == times, f"component 3 runs, for time {times}")
+
+    def let_go(self) -> None:
+        """Let component 3 end."""
+        (self.shell.home / "gate").touch()
+
+    def check(self) -> None:
+        """Check that the map has all its outputs."""
+        assert [row.get("output") for row in self.shell.outputs()] == list(range(self.number))
+        assert self.shell("stdout", "t", 0).stdout == "printed by 0\n"
+
+
+@pytest.fixture
+def steps(shell: Shell) -> Steps:
+    """Return a map whose component 3 waits, on each engine."""
+    return Steps(shell)
+
+
+def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> tuple[str, str]:
+    """Send a signal as a terminal does, to all of the process's group, and return what it said."""
+    os.killpg(process.pid, number)
+    return process.communicate(timeout=PATIENCE_S)
+
+
+def test_an_interrupt_here_stops_the_run_cleanly(local: Shell) -> None:
+    """Ctrl-C stops a run on this machine: exit code 2, no process is left, what was finished can be collected."""
+    steps = Steps(local)
+    process = local.start(*steps.words, start_new_session=True)
+    steps.wait_for_3()
+    out, err = interrupt(process)
+    assert process.returncode == 2
+    assert out == ""
+    assert "Traceback" not in err
+    assert "htrun collect t" in err
+    assert local.processes() == {}
+    assert local("components", "t").lines == [f"{n} {'COMPLETED' if n < 3 else 'IDLE'}" for n in range(6)]
+    collected = local("collect", "t").rows
+    assert [row.get("output") for row in collected if row["status"] == "COMPLETED"] == [0, 1, 2]
+    time.sleep(0.3)
+    assert steps.ran == [0, 1, 2, 3]
+
+
+def test_an_interrupt_leaves_the_jobs_on_the_pool(condor: Shell) -> None:
+    """Ctrl-C leaves the jobs on the pool alone: exit code 2, and the message says how to come back."""
+    steps = Steps(condor)
+    process = condor.start(*steps.words, start_new_session=True)
+    steps.wait_for_3()
+    out, err = interrupt(process)
+    assert process.returncode == 2
+    assert out == ""
+    assert "Traceback" not in err
+    assert "htrun wait t" in err
+    assert "htrun remove t" in err
+    assert condor.counts() in ({"RUNNING": 6}, {"IDLE": 6})
+    steps.let_go()
+    condor("wait", "t")
+    steps.check()
+    assert steps.ran == list(range(6))
+
+
+def test_an_interrupted_wait_leaves_the_map_alone(steps: Steps) -> None:
+    """Ctrl-C during ``htrun wait`` ends the waiting only."""
+    shell = steps.shell
+    shell(*steps.words, "--detach")
+    steps.wait_for_3()
+    waiting = shell.start("wait", "t", start_new_session=True)
+    time.sleep(0.5)
+    _, err = interrupt(waiting)
+    assert waiting.returncode == 2
+    assert "Traceback" not in err
+    steps.let_go()
+    shell("wait", "t")
+    steps.check()
+    assert steps.ran == list(range(6))
+
+
+def test_an_interrupt_while_inputs_are_read_leaves_nothing(local: Shell) -> None:
+    """Ctrl-C while the inputs come in slowly leaves neither map nor tag."""
+    local.write("m.py", STEPS)
+    process = local.start("m.py:step", "--args", "-", "--tag", "t", start_new_session=True)
+    assert process.stdin is not None
+    process.stdin.write('[1, "x"]\n')
+    process.stdin.flush()
+    time.sleep(0.7)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert "Traceback" not in err
+    assert not (local.cwd / "results").exists()
+    assert local("tags").stdout == ""
+
+
+def test_closing_the_terminal_does_not_end_a_run(local: Shell) -> None:
+    """A hang-up ends the command but not the run: it goes on, and its results are written."""
+    steps = Steps(local)
+    process = local.start(*steps.words, start_new_session=True)
+    steps.wait_for_3()
+    interrupt(process, signal.SIGHUP)
+    steps.let_go()
+    until((local.path() / "run.json").exists, "the results are there")
+    steps.check()
+    assert steps.ran == list(range(6))
+
+
+def test_a_killed_supervisor_loses_nothing_that_was_recorded(local: Shell) -> None:
+    """After ``kill -9`` of the process that works on a map, ``htrun wait`` carries on, and runs nothing twice."""
+    steps = Steps(local)
+    local(*steps.words, "--detach")
+    steps.wait_for_3()
+    (supervisor,) = [pid for pid, words in local.processes().items() if pid == os.getsid(pid)]
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: not local.processes(), "its workers are gone too", 10)
+    assert local.counts() == {"COMPLETED": 3, "IDLE": 3}
+    assert [row["output"] for row in local("collect", "t", "--status", "completed").rows] == [0, 1, 2]
+    assert not (local.path() / "outputs.jsonl").exists()
+    steps.let_go()
+    done = local("wait", "t")
+    assert "killed" in done.stderr
+    steps.check()
+    assert steps.ran == [0, 1, 2, 3, 3, 4, 5]
+
+
+def test_a_supervisor_killed_while_somebody_waits(local: Shell) -> None:
+    """If the process that works on a map is killed, the command that waits says so, fails, and says what to do."""
+    steps = Steps(local)
+    process = local.start(*steps.words)
+    steps.wait_for_3()
+    (supervisor,) = [pid for pid in local.processes() if pid == os.getsid(pid) and pid != process.pid]
+    os.kill(supervisor, signal.SIGKILL)
+    steps.let_go()
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in err
+    assert process.returncode == 3
+    assert "htrun wait t" in err
+    local("wait", "t")
+    steps.check()
+    assert sorted(set(steps.ran)) == list(range(6))
+    assert [steps.ran.count(n) for n in (0, 1, 2)] == [1, 1, 1]
+
+
+def test_a_worker_killed_from_outside_is_one_components_error(local: Shell) -> None:
+    """If a worker is killed, as by the kernel when memory runs out, its component has that as its error."""
+    steps = Steps(local)
+    local(*steps.words, "--detach")
+    steps.wait_for_3()
+    workers = [pid for pid in local.processes() if pid != os.getsid(pid)]
+    assert workers
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    local("wait", "t", code=1)
+    rows = local.outputs()
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 3 + ["ERRORED"] + ["COMPLETED"] * 2
+    assert "SIGKILL" in rows[3]["error"]["message"]
+
+
+# What a command leaves on the disk on its way: it is killed as soon as one of these is there.
+MOMENTS = {
+    "while it starts": "registry",
+    "while it builds the map": "work/results/.htrun-new-*",
+    "when it has written the calls": "work/results/.htrun-new-*/.htrun/calls.idx",
+    "when it has described the map": "work/results/.htrun-new-*/.htrun/map.json",
+    "when it has claimed the tag": "registry/tags/t",
+    "when the map is in its place": "work/results/t/.htrun/map.json",
+    "when it has noted what it submits": "work/results/t/.htrun/submissions.jsonl",
+    "when the jobs are written": "work/results/t/.htrun/jobs/0",
+    "when something has happened": "work/results/t/.htrun/events*",
+    "when a component runs": "ran/*",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_command_killed_at_any_moment_leaves_no_map_or_a_whole_one(
+    shell: Shell, moment: str, condor_queue: Callable[[], int]
+) -> None:
+    """After ``kill -9`` of the command there is no map, and no job of one, or one that ``htrun wait`` completes."""
+    shell.write("m.py", "import os\n\ndef f(x, place):\n    open(f'{place}/{x}-{os.getpid()}', 'x')\n    return x\n")
+    ran = shell.home / "ran"
+    ran.mkdir()
+    calls = shell.jsonl("in.jsonl", [[x, str(ran)] for x in range(5)])
+    words = ["m.py:f", "--args", calls, "--tag", "t", "--chunk-size", 5]
+    process = shell.start(*words)
+    while process.poll() is None and not next(shell.home.glob(MOMENTS[moment]), None):
+        pass
+    process.kill()
+    process.communicate()
+    tags = shell("tags").lines
+    assert tags in ([], ["t"])
+    if tags:
+        shell("status")
+        shell("collect", "t")
+        shell("wait", "t")
+    else:
+        assert condor_queue() == 0
+        assert not shell.path().exists()
+        shell(*words)  # the tag is free
+    assert [row["output"] for row in shell.outputs()] == list(range(5))
+    assert sorted(p.name.split("-")[0] for p in ran.iterdir()) == list("01234"), "a component ran twice"
+    assert condor_queue() == 0
+
+
+@pytest.fixture
+def condor_queue(shell: Shell, request: pytest.FixtureRequest) -> Callable[[], int]:
+    """Return a function that counts the jobs in the pool's queue that belong to the place."""
+    if shell.engine == "local":
+        return lambda: 0
+    tool = request.getfixturevalue("condor_tool")
+    return lambda: sum(ad.startswith(f"{shell.home}/") for ad in tool("condor_q", "-af", "Iwd").splitlines())
+
+
+def test_a_vacated_job_keeps_what_is_finished(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """A job that is vacated brings its records back: components that were finished are not run again."""
+    steps = Steps(condor)
+    condor(*steps.words, "--detach")
+    steps.wait_for_3()
+    cluster = cluster_of(condor, condor_tool)
+    condor_tool("condor_vacate_job", cluster)
+    steps.wait_for_3(times=2)
+    steps.let_go()
+    condor("wait", "t")
+    steps.check()
+    assert steps.ran == [0, 1, 2, 3, 3, 4, 5]
+    assert condor("stdout", "t", 5).stdout == "printed by 5\n"
+    assert "attempt 2" in condor("components", "t", "-v").lines[5]
+
+
+def cluster_of(shell: Shell, tool: Callable[..., str]) -> str:
+    """Return the cluster of the map ``t``, waiting for it to be in the queue."""
+
+    def find() -> str:
+        ads = [line.split(maxsplit=1) for line in tool("condor_q", "-allusers", "-af", "ClusterId", "Iwd").splitlines()]
+        return next((ad[0] for ad in ads if ad[1].startswith(str(shell.home))), "")
+
+    return str(until(find, "the job is in the queue"))
+
+
+def test_held_components_are_told_and_released(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """A held component is shown with HTCondor's reason as soon as it is held; then htrun exits with 6."""
+    steps = Steps(condor)
+    process = condor.start(*steps.words)
+    steps.wait_for_3()
+    cluster = cluster_of(condor, condor_tool)
+    condor_tool("condor_hold", cluster, "-reason", "because of a test")
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 6, err
+    assert "HELD component" in err
+    assert "because of a test" in err
+    assert "6 held" in err.splitlines()[-1]
+    assert condor.counts() == {"HELD": 6}
+    assert re.fullmatch(r"t components 0-5: because of a test.*\n", condor("reasons", "t").stdout)
+    assert "because of a test" in condor("wait", "t", code=6).stderr
+    held = condor("collect", "t", "--status", "held").rows
+    assert held[-1]["component"] == 5
+    assert "because of a test" in held[-1]["reason"]
+    condor_tool("condor_release", cluster)
+    steps.let_go()
+    condor("wait", "t")
+    steps.check()
+    assert "HELD" not in condor.counts()
+    assert condor("reasons", "t").stdout == ""
+
+
+def test_a_job_that_is_removed_behind_our_back(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """Components of a job that somebody removed are REMOVED; who waits for them gets an end, with exit code 1."""
+    steps = Steps(condor)
+    condor(*steps.words, "--detach")
+    steps.wait_for_3()
+    condor_tool("condor_rm", cluster_of(condor, condor_tool))
+    done = condor("wait", "t", code=1)
+    assert "6 removed" in done.stderr.splitlines()[-1]
+    assert condor.counts() == {"REMOVED": 6}
+    assert "Traceback" not in condor("errors", "t").stderr
+    condor("stdout", "t", 5, code=4)
+    condor("remove", "t")
+    assert condor("tags").stdout == ""
