@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 from tests.behaviour.conftest import PATIENCE_S, until
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from tests.behaviour.conftest import Shell

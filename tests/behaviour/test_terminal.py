@@ -98,7 +98,7 @@ def test_the_end_is_a_short_summary_and_a_last_line_with_counts(shared: Shared) 
     """At the end there is a line a failure, and a last line with counts and time; stdout stays empty."""
     _, result = shared("mixed", run_mixed)
     lines = result["stderr"].splitlines()
-    summary = [line for line in lines[lines.index(next(line for line in lines if "short summary" in line)) :]]
+    summary = list(lines[lines.index(next(line for line in lines if "short summary" in line)) :])
     assert [line for line in summary if line.startswith("ERRORED")] == [
         "ERRORED component 3 - ValueError: cannot do 60",
         "ERRORED component 7 - ValueError: cannot do 140",
