@@ -127,7 +127,7 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException:
                 with contextlib.suppress(HtrunError):
-                    map_.stop()
+                    map_.stop_locked()
                 map_.delete()
                 raise
             return map_
@@ -137,7 +137,7 @@ def _stop_old(request: MapRequest, tag: str, registry: TagRegistry) -> None:
     """Stop the maps that are to be replaced: the one that has the tag, and the one in the place of the new one."""
     for directory in (registry.find(tag), MapDirectory(request.results / tag)):
         if directory is not None and directory.info_file.exists():
-            Map(tag, directory, registry).stop()
+            Map(tag, directory, registry).stop_locked()
 
 
 def _claim(request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry) -> Map:

@@ -287,7 +287,13 @@ class Map:
 
     def stop(self) -> None:
         """Let no component run any more; what is finished stays. Raises EngineError."""
-        self.engine.act(self.directory, "remove")
+        with self.registry.lock_tag(self.tag):
+            self.stop_locked()
+
+    def stop_locked(self) -> None:
+        """Do as ``stop`` does for a caller that holds the lock of the tag."""
+        if self._is_there():  # another map may have its place by now
+            self.engine.act(self.directory, "remove")
 
     def remove(self, *, force: bool = False) -> None:
         """Stop the map and delete it with all its results.
@@ -304,7 +310,7 @@ class Map:
         """
         with self.registry.lock_tag(self.tag):
             try:
-                self.stop()
+                self.stop_locked()
             except HtrunError as error:
                 if not force:
                     raise EngineError(

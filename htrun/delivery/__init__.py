@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
-from htrun.exceptions import UnknownDelivery
+from htrun.exceptions import EngineError, UnknownDelivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,9 +33,24 @@ class Delivery(Protocol):
         ...
 
 
+_MACRO = re.compile(r"\$(?=\w*\()")
+_BEYOND_ESCAPE = re.compile(r"[\r\n]|\$\$\w*\(|\$\(DOLLAR\)", re.IGNORECASE)
+
+
 def escape(text: str) -> str:
-    """Return text that a submit description takes literally: a ``$`` in it begins no macro."""
-    return text.replace("$", "$(DOLLAR)")
+    """Return text that a submit description takes literally: a ``$`` in it begins no macro.
+
+    Raises
+    ------
+    EngineError
+        If it has a line break, or the beginning of a macro that HTCondor expands when a job is matched, or the macro
+        that stands for ``$`` itself: submit descriptions have no way to write these.
+    """
+    found = _BEYOND_ESCAPE.search(text)
+    if found:
+        what = "a line break" if found[0] in "\r\n" else repr(found[0])
+        raise EngineError(f"HTCondor can use no name or path with {what} in it: {text!r}")
+    return _MACRO.sub("$(DOLLAR)", text)
 
 
 def arguments(*words: str) -> str:

@@ -110,11 +110,8 @@ def submit_description(
     Raises
     ------
     EngineError
-        If the path has a line break in it, or the beginning of a macro that HTCondor expands when a job is matched:
-        there is no way to write these in a submit description.
+        If the path is one that no submit description can hold, see ``escape``.
     """
-    if "\n" in inner or "\r" in inner or "$$(" in inner:
-        raise EngineError(f"HTCondor cannot use a directory with a line break or '$$(' in its name: {inner!r}")
     return {
         "universe": "vanilla",
         **delivery,

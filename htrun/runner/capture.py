@@ -53,6 +53,34 @@ class _File:
         return position
 
 
+class Pipe:
+    """An end of a pipe, used only as long as its descriptor is not closed or another file's.
+
+    Raises
+    ------
+    OSError
+        From its methods, once it is.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._status = os.fstat(fd)
+
+    def _check(self) -> None:
+        if not os.path.samestat(os.fstat(self._fd), self._status):
+            raise OSError("the function has put a file of its own in the place of a pipe of htrun's")
+
+    def read(self) -> bytes:
+        """Return what there is to read, at least a byte; nothing at the end."""
+        self._check()
+        return os.read(self._fd, 4096)
+
+    def write(self, data: bytes) -> None:
+        """Write a few bytes, which a pipe takes as a whole."""
+        self._check()
+        os.write(self._fd, data)
+
+
 def _status(fd: int) -> os.stat_result | None:
     try:
         return os.fstat(fd)

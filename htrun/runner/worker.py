@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import failures, records, values, wire
 from .calls import decode_call
-from .capture import Capture
+from .capture import Capture, Pipe
 from .loading import load_function
 
 if TYPE_CHECKING:
@@ -64,13 +64,16 @@ class Worker:
     def run(self, commands: int, replies: int) -> None:
         """Work through ranges read from ``commands`` until it closes; answer each on ``replies``."""
         self._open()
-        with os.fdopen(commands, "rb") as lines:
-            for line in lines:
-                start, stop = map(int, line.split())
-                for component, call in self.calls.read(start, stop):
-                    if not self._run(component, call):
-                        os.write(replies, FAILED)
-                os.write(replies, DONE)
+        orders, answers = Pipe(commands), Pipe(replies)
+        while True:
+            line = orders.read()
+            if not line:
+                break
+            start, stop = map(int, line.split())
+            for component, call in self.calls.read(start, stop):
+                if not self._run(component, call):
+                    answers.write(FAILED)
+            answers.write(DONE)
         os.chdir(self.directory)
         remove_tree(self.base)
 
@@ -176,7 +179,7 @@ class Worker:
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
             if os.path.isdir(source):
-                shutil.copytree(source, target, ignore_dangling_symlinks=True)
+                shutil.copytree(source, target, ignore=_dangling_links)
             else:
                 shutil.copy2(source, target)
 
@@ -223,6 +226,11 @@ class Worker:
             path = os.path.join(self.directory, wire.ENVIRONMENT)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
+
+
+def _dangling_links(directory: str, names: list[str]) -> list[str]:
+    """Return the links that lead nowhere; shutil's own option looks for relative ones in the current directory."""
+    return [name for name in names if not os.path.exists(os.path.join(directory, name))]
 
 
 def remove_tree(path: str) -> None:

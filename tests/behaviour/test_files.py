@@ -294,7 +294,7 @@ DIRECTORIES = [
     " ends with a space ",
     'it\'s "quoted"',
     "a,b;c=d",
-    "$(macro) $HOME $$ $(DOLLAR)",
+    "$(macro) $HOME $$ $ENV(HOME) $F(x)",
     "-dash",
     "ünï☃",
     "per%cent #hash &amp; back\\slash",
@@ -324,16 +324,6 @@ def test_maps_may_live_in_directories_of_any_name(shell: Shell) -> None:
         assert os.listdir(place / name) == []
 
 
-def test_a_directory_may_have_the_form_of_a_late_macro(condor: Shell) -> None:
-    """A directory whose name HTCondor would take for a macro of the machine, ``$$(x)``, is used under that name."""
-    place = condor.cwd / "$$(Memory) $$([1+1])"
-    place.mkdir()
-    (place / "m.py").write_text("from pathlib import Path\n\ndef f(p: Path):\n    return p.read_text()\n")
-    (place / "data.txt").write_text("data")
-    condor("m.py:f", "--args", "-", "--tag", "t", cwd=place, input='"data.txt"\n')
-    assert condor("collect", "t", "--values").rows == ["data"]
-
-
 def test_a_line_break_in_the_directory_is_no_trouble_here(local: Shell) -> None:
     """On this machine even a working directory with a line break in its name is as good as any."""
     place = local.cwd / "line\nbreak\r"
@@ -343,13 +333,14 @@ def test_a_line_break_in_the_directory_is_no_trouble_here(local: Shell) -> None:
     assert local("collect", "t", "--values").rows == [1]
 
 
-def test_a_line_break_in_the_directory_is_refused_for_the_pool(condor: Shell) -> None:
-    """HTCondor cannot express a line break in a path: such a map is refused in words and leaves nothing behind."""
-    place = condor.cwd / "line\nbreak"
+@pytest.mark.parametrize("name", ["line\nbreak", "$$(Memory)", "$$([1+1])", "$(DOLLAR)"], ids=ascii)
+def test_a_directory_that_htcondor_cannot_name_is_refused(condor: Shell, name: str) -> None:
+    """A path that no submit description can hold is refused in words, and nothing is left behind."""
+    place = condor.cwd / name
     place.mkdir()
     (place / "m.py").write_text("def f(x):\n    return x\n")
     done = condor("m.py:f", "--args", "-", "--tag", "t", cwd=place, input="1\n", code=4)
-    assert "line break" in done.stderr
+    assert "HTCondor can use no name or path with" in done.stderr
     assert condor("tags").stdout == ""
     assert [p.name for p in place.iterdir() if p.name != "__pycache__"] == ["m.py"]
 
