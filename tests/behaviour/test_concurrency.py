@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from htrun.maps import Map
+from htrun.settings import load
 from tests.behaviour.conftest import PACKAGE, PATIENCE_S, Done, parse
 
 if TYPE_CHECKING:
@@ -141,3 +143,16 @@ def test_a_map_can_be_removed_while_somebody_waits_for_it(shell: Shell) -> None:
     assert waiting.returncode in ALLOWED - {0}, (out, err)
     assert "Traceback" not in err
     assert not shell.path().exists()
+
+
+def test_what_is_done_to_a_map_does_not_reach_the_one_that_replaced_it(local: Shell) -> None:
+    """Who wants to stop or remove a map that was replaced meanwhile leaves the new one alone."""
+    local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(x)\n    return x\n")
+    slow, quick = local.jsonl("slow.jsonl", [60, 60]), local.jsonl("quick.jsonl", [0.5, 0.5])
+    local("m.py:f", "--args", slow, "--tag", "t", "--detach")
+    old = Map.load("t", load(local.env))
+    local("m.py:f", "--args", quick, "--tag", "t", "--overwrite", "--detach")
+    old.stop()
+    old.remove()
+    local("wait", "t")
+    assert [row["output"] for row in local.outputs()] == [0.5, 0.5]
