@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 # Test modules are imported without a package (--import-mode=importlib), but the pool's tooling is one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     Once = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
 
 __all__ = ["once", "pool"]
+
+settings.register_profile("htrun", deadline=None)  # a busy machine is no failure
+settings.load_profile("htrun")
 
 
 @pytest.fixture(scope="session")

@@ -234,6 +234,7 @@ class HTCondorEvents:
         self._directory = directory
         self._log: Any = None
         self._size = -1
+        self._was_torn = False
         self._position = 0
         self._submissions: dict[int, Submission] = {}
         self._kinds: dict[int, EventKind] = {}
@@ -248,6 +249,11 @@ class HTCondorEvents:
         if size == self._size:
             return
         self._size = size
+        if self._was_torn:
+            # The bindings may skip an event of which they have seen a part: begin anew, as events may be read twice.
+            self._log = None
+            self._position = 0
+        self._was_torn = not _ends_with_event(path)
         with _translated(f"cannot read {path}"):
             if self._log is None:
                 module = bindings()
@@ -270,7 +276,7 @@ class HTCondorEvents:
             kind=kind,
             time=float(event.timestamp),
             position=self._position,
-            components=submission.chunk(job) if kind is EventKind.SUBMIT else None,
+            components=submission.chunk(job) if kind is EventKind.SUBMIT or kind.is_final else None,
             records=str(job) if kind is EventKind.TERMINATED else None,
             reason=_reason(event, kind),
             code=event.get("HoldReasonCode"),
@@ -287,6 +293,12 @@ class HTCondorEvents:
                 # Its process was killed, or has not come to note it yet; there is never more than one such submission.
                 self._submissions[cluster] = submissions[-1]
         return self._submissions[cluster]
+
+
+def _ends_with_event(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 5))
+        return file.read(5) in (b"", b"\n...\n")
 
 
 _KINDS = {

@@ -21,7 +21,7 @@ from collections import abc
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _SCALARS = (str, int, bool, type(None))
 
@@ -155,7 +155,7 @@ class Exporter:
             self.nonfinite += 1
             return None
         if isinstance(value, abc.Mapping):
-            return {self._key(key, where): self.export(item, "%s[%r]" % (where, key)) for key, item in value.items()}
+            return self._mapping(value, where)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self._fields(value, value._fields, where)
         if isinstance(value, (list, tuple, range, collections.deque)):
@@ -175,6 +175,15 @@ class Exporter:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._fields(value, [field.name for field in dataclasses.fields(value)], where)
         return self._array(value, where)
+
+    def _mapping(self, value: Mapping[Any, Any], where: str) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            name = self._key(key, where)
+            if name in result:
+                raise NotExportable("%s has two keys that are both %r in JSON" % (where, name))
+            result[name] = self.export(item, "%s[%r]" % (where, key))
+        return result
 
     def _key(self, key: Any, where: str) -> str:
         if isinstance(key, enum.Enum):

@@ -1,0 +1,170 @@
+"""What goes to an HTCondor pool, as text; no pool is needed for it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from htrun.delivery import arguments, escape, get_delivery
+from htrun.engines.base import choose_engine, get_engine
+from htrun.engines.submission import format_description, submit_description, write_jobs
+from htrun.exceptions import EngineError, UnknownDelivery, UnknownEngine
+from htrun.store import MapBuilder, MapDirectory, Submission
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INFO = {"tag": "scan", "uid": "0123abcd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("plain", "plain"),
+        ("$(x)", "$(DOLLAR)(x)"),
+        ("$ENV(HOME)", "$(DOLLAR)ENV(HOME)"),
+        ("5 $", "5 $"),
+        ("$HOME $$ (x)", "$HOME $$ (x)"),
+        ("a,b;c\"d'e\\ü", "a,b;c\"d'e\\ü"),
+    ],
+)
+def test_text_is_taken_literally(text: str, escaped: str) -> None:
+    """A ``$`` that would begin a macro is written as one; everything else stays as it is."""
+    assert escape(text) == escaped
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "$$(Memory)", "$$([1+1])", "$$ENV(x)", "$(DOLLAR)", "$(dollar)"])
+def test_what_no_submit_description_can_hold_is_refused(text: str) -> None:
+    """Text that cannot be written in a submit description is an error that shows it."""
+    with pytest.raises(EngineError) as caught:
+        escape(text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("htrun.pyz",), '"htrun.pyz"'),
+        (("-c", "echo $(x)", "a'b", 'a"b', ""), "\"-c 'echo $(DOLLAR)(x)' 'a''b' a\"\"b ''\""),
+    ],
+)
+def test_arguments_are_quoted_as_condor_submit_reads_them(words: tuple[str, ...], text: str) -> None:
+    """Words are quoted as condor_submit(1) says under "arguments"."""
+    assert arguments(*words) == text
+
+
+def test_the_submit_description() -> None:
+    """The submit description names paths of ours only, returns records on eviction, and can be found by its map."""
+    description = submit_description(
+        INFO, Submission(2, 10, 3, ((0, 7),)), "/data/my maps/$(x)/scan/.htrun", {"executable": "/bin/python"}
+    )
+    assert format_description(description) == (
+        "universe = vanilla\n"
+        "executable = /bin/python\n"
+        "batch_name = scan\n"
+        "initialdir = /data/my maps/$(DOLLAR)(x)/scan/.htrun/jobs/$(htrun_job)/.\n"
+        "transfer_input_files = ../../htrun.pyz, calls.jsonl$(htrun_files)\n"
+        "should_transfer_files = YES\n"
+        "when_to_transfer_output = ON_EXIT_OR_EVICT\n"
+        "output = runner.log\n"
+        "error = runner.log\n"
+        "log = /data/my maps/$(DOLLAR)(x)/scan/.htrun/events.log\n"
+        "request_cpus = 1\n"
+        'My.HtrunMap = "0123abcd"\n'
+        "My.HtrunSubmission = 2\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["assume", "shared"])
+def test_a_delivery_says_how_to_start_the_runner(name: str) -> None:
+    """Each delivery method gives an executable that HTCondor does not transfer, and its arguments."""
+    commands = get_delivery(name).submit_description("htrun.pyz")
+    assert commands["executable"].startswith("/")
+    assert commands["transfer_executable"] == "false"
+    assert "htrun.pyz" in commands["arguments"]
+
+
+def test_what_is_not_installed_is_told_with_what_is() -> None:
+    """A name that no engine or delivery method has is an error that lists those there are."""
+    with pytest.raises(UnknownDelivery, match="there are assume, shared"):
+        get_delivery("ferry")
+    with pytest.raises(UnknownEngine, match="there are auto, htcondor, local"):
+        get_engine("slurm")
+
+
+def test_auto_is_this_machine_where_there_is_no_schedd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine ``auto`` says why it chose what it chose."""
+    monkeypatch.setenv("CONDOR_CONFIG", "/nowhere/condor_config")
+    engine, why = choose_engine("auto")
+    assert engine.name == "local"
+    assert "/nowhere/condor_config" in why
+    assert choose_engine("local")[1] == "as asked"
+
+
+@pytest.mark.parametrize(
+    ("components", "size", "chunks"),
+    [
+        (((0, 5),), 2, [((0, 2),), ((2, 4),), ((4, 5),)]),
+        (((0, 1), (3, 4), (6, 9)), 2, [((0, 1), (3, 4)), ((6, 8),), ((8, 9),)]),
+        (((2, 4),), 10, [((2, 4),)]),
+    ],
+)
+def test_components_are_cut_into_jobs(components: Any, size: int, chunks: Any) -> None:
+    """Every component of a submission is in exactly one of its jobs, in order."""
+    submission = Submission(1, 7, size, components)
+    assert submission.jobs == len(chunks)
+    assert [submission.chunk(job) for job in range(7, 7 + submission.jobs)] == chunks
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> MapDirectory:
+    """Return the directory of a map of three calls, two of which name the same file."""
+    (tmp_path / "odd, name;.txt").write_text("data")
+    (tmp_path / "tree" / "empty").mkdir(parents=True)
+    (tmp_path / "tree" / "leaf").write_text("leaf")
+    builder = MapBuilder(tmp_path)
+    builder.write_calls([b'[1]\t[["f0","odd, name;.txt"]]', b"[2]", b'[3]\t[["f0","odd, name;.txt"],["f1","tree"]]'])
+    builder.write_files(
+        [
+            {"id": "f0", "path": str(tmp_path / "odd, name;.txt"), "given": "odd, name;.txt"},
+            {"id": "f1", "path": str(tmp_path / "tree"), "given": "tree"},
+        ]
+    )
+    (tmp_path / "m.py").write_text("def f(x): return x\n")
+    builder.write_sources([(tmp_path / "m.py", "m.py")])
+    builder.write_info(
+        {
+            "format": 1,
+            "components": 3,
+            "target": {"reference": {"module": "m", "qualname": "f", "file": None}},
+            **INFO,
+        }
+    )
+    return builder.move_to(tmp_path / "scan")
+
+
+def test_what_jobs_bring_along(directory: MapDirectory) -> None:
+    """A job brings the runner, its calls and their files, under names of ours; item data holds nothing of a user's."""
+    items = write_jobs(directory, Submission(0, 0, 2, ((0, 3),)))
+    assert items == [
+        {"htrun_job": "0", "htrun_files": ", ../../stage/f0"},
+        {"htrun_job": "1", "htrun_files": ", ../../stage/f0, ../../stage/f1"},
+    ]
+    header, *calls = (directory.job(0) / "calls.jsonl").read_bytes().splitlines()
+    assert json.loads(header) == {"components": [[0, 2]]}
+    assert calls == [b'[1]\t[["f0","odd, name;.txt"]]', b"[2]"]
+    stage = directory.inner / "stage"
+    assert (stage / "f0").read_text() == "data"
+    assert (stage / "f1" / "leaf").read_text() == "leaf"
+    assert (stage / "f1" / "empty").is_dir()
+    assert not (stage / "f1").is_symlink()  # HTCondor refuses links to directories
+    with zipfile.ZipFile(directory.inner / "htrun.pyz") as archive:
+        names = set(archive.namelist())
+        assert {"__main__.py", "job.json", "sources/m.py", "htrun/__init__.py", "cloudpickle/__init__.py"} <= names
+        assert json.loads(archive.read("job.json"))["reference"]["module"] == "m"
+    first = (directory.inner / "htrun.pyz").read_bytes()
+    write_jobs(directory, Submission(0, 0, 2, ((0, 3),)))
+    assert (directory.inner / "htrun.pyz").read_bytes() == first  # after a crash it is written again
