@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 # In the syntax of any Python, so that an old one can say what is wrong instead of showing a syntax error.
 _MAIN = """\
-import sys
+import os, sys
 if sys.version_info < (3, 8):
     sys.exit("htrun needs Python 3.8 or newer on the execute node, this is %s at %s" % (
         ".".join(map(str, sys.version_info[:3])), sys.executable))
+sys.path[0] = os.path.abspath(sys.path[0])  # before 3.9 it is relative, and components run elsewhere
 from htrun.runner.main import main
 sys.exit(main())
 """
