@@ -168,17 +168,17 @@ class Map:
 
         Held components wait for a user, so they make no map active.
         """
-        return self.has_unfinished and self.engine.is_working(self.directory)
+        return bool(self.unfinished) and self.engine.is_working(self.directory)
 
     @property
-    def has_unfinished(self) -> bool:
-        """Whether any component is neither finished nor held, as of the last refresh."""
-        return any(self._codes.count(code) for code in _ACTIVE)
+    def unfinished(self) -> int:
+        """How many components are neither finished nor held, as of the last refresh."""
+        return sum(self._codes.count(code) for code in _ACTIVE)
 
     @property
     def has_ended(self) -> bool:
         """Whether all components have completed, errored or been removed, as of the last refresh."""
-        return not self.has_unfinished and not self._codes.count(_CODES[ComponentStatus.HELD])
+        return not self.unfinished and not self._codes.count(_CODES[ComponentStatus.HELD])
 
     @property
     def holds(self) -> dict[int, ComponentHold]:
@@ -266,17 +266,17 @@ class Map:
     def _look(self) -> bool:
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
-        if working and (self.has_unfinished or self.engine.records_are_live):
+        if working and (self.unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
         if not self._is_there():
             raise MapWasRemoved(self.tag)
-        if self.has_unfinished and self.engine.needs_submit(self.directory):
+        if self.unfinished and self.engine.needs_submit(self.directory):
             raise RunDied(self.tag)
         return False
 
     def carry_on(self) -> bool:
         """Start again what a kill has left undone; return whether there was anything. Raises EngineError."""
-        if not self.has_unfinished or not self.engine.needs_submit(self.directory):
+        if not self.unfinished or not self.engine.needs_submit(self.directory):
             return False
         with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
             if not self.engine.needs_submit(self.directory):

@@ -76,6 +76,7 @@ class Progress:
         self.verbose = verbose
         self.quiet = quiet
         self.started = time.monotonic()
+        self._finished_before: int | None = None
         self._drawn = 0.0
         self._shown_percent = 0
         self._logged = time.monotonic()
@@ -84,6 +85,8 @@ class Progress:
 
     def show(self, *, changed: bool) -> None:
         """Show what there is to show after a look at the map."""
+        if self._finished_before is None:
+            self._finished_before = self.map.records.finished
         self._show_holds()
         if self.verbose and changed:
             self._show_components()
@@ -114,8 +117,10 @@ class Progress:
         phrases = [p for p in reports.count_phrases(self.map.counts()) if not p.endswith("completed")]
         line = f"{self.map.tag}: {finished:,}/{total:,} [{self._percent():3d}%] {', '.join(phrases)}"
         elapsed = time.monotonic() - self.started
-        if 0 < finished < total and elapsed > 2:
-            left = int(elapsed * (total - finished) / finished)
+        unfinished = self.map.unfinished
+        seen = finished - (self._finished_before or 0)
+        if seen and unfinished and elapsed > 2:
+            left = int(elapsed * unfinished / seen)
             line += f", about {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
         return line[: reports.width() - 1] if self.talk.is_terminal else line.rstrip()
 
