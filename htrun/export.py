@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from htrun.maps import Map
-    from htrun.store import Record
+    from htrun.records import Record
 
 Format = Literal["jsonl", "csv", "tsv"]
 Default = Literal["error", "repr", "skip", "null"]

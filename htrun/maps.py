@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
+from htrun.records import Records
 from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, Records, read_json, remove_directory
+from htrun.store import MapDirectory, read_json, remove_directory
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.engines.base import Engine
+    from htrun.records import Record
     from htrun.settings import Settings
-    from htrun.store import Record
 
 
 _POLL_SECONDS = 0.02
@@ -227,10 +228,9 @@ class Map:
                 message += "\n" + said[-4000:]
         return {"type": "JobDied", "message": message, "frames": [], "node": state.node}
 
-    def peak_memory(self) -> float:
-        """Return the largest memory that a component was seen to use, in MiB."""
-        recorded = (r.data.get("memory_mb", 0.0) for r in self.records.walk(range(len(self))) if r is not None)
-        return max(max(recorded, default=0.0), max((state.memory_mb for state in self._jobs.values()), default=0))
+    def job_memory(self) -> int:
+        """Return the largest memory that a job was seen to use, in MiB; 0 where the engine does not say."""
+        return max((state.memory_mb for state in self._jobs.values()), default=0)
 
     def local_data(self) -> int:
         """Return the number of bytes that the map takes on disk."""

@@ -249,12 +249,7 @@ def span_text(numbers: Iterable[int]) -> str:
 
 def slowest(map_: Map, number: int) -> list[tuple[float, int]]:
     """Return (wall seconds, component) of the slowest components, all of them for 0."""
-    times = []
-    records = map_.records.walk(range(len(map_)))
-    for component, record in enumerate(records):
-        if record is not None:
-            times.append((record.data.get("wall_s", 0.0), component))
-    times.sort(reverse=True)
+    times = sorted(((wall, component) for component, wall, _ in map_.records.usage()), reverse=True)
     return times[:number] if number else times
 
 
@@ -274,11 +269,11 @@ def status_row(map_: Map, *, state: bool, meta: bool) -> dict[str, Any]:
         shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
         row["component_status_counts"] = shown | {status.value: number for status, number in map_.counts().items()}
     if meta:
-        times = [seconds for seconds, _ in slowest(map_, 0)]
+        usage = list(map_.records.usage())
         row["local_data"] = map_.local_data()
-        row["max_memory"] = int(map_.peak_memory() * 2**20)
-        row["max_runtime"] = max(times, default=0.0)
-        row["total_runtime"] = round(sum(times), 6)
+        row["max_memory"] = int(max(map_.job_memory(), max((memory for _, _, memory in usage), default=0)) * 2**20)
+        row["max_runtime"] = max((wall for _, wall, _ in usage), default=0.0)
+        row["total_runtime"] = round(sum(wall for _, wall, _ in usage), 6)
     return row
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
+from htrun.records import Records
 from htrun.runner.records import drop_torn_line, last_recorded, recorded_components
-from htrun.store import MapBuilder, MapDirectory, Records, atomic_write, remove_directory
+from htrun.store import MapBuilder, MapDirectory, atomic_write, remove_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

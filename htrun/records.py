@@ -1,0 +1,195 @@
+"""The records of a map's components: what became of each, and the index of where that is written."""
+
+from __future__ import annotations
+
+import array
+import json
+import re
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from htrun.runner import wire
+from htrun.store import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+    from htrun.store import MapDirectory
+
+
+@dataclass(frozen=True)
+class Record:
+    """One component's record.
+
+    Attributes
+    ----------
+    line : bytes
+        The record as it is on disk, without the newline.
+    directory : pathlib.Path
+        The job directory that it is in.
+    """
+
+    line: bytes
+    directory: Path
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The record as a dict."""
+        data: dict[str, Any] = json.loads(self.line)
+        return data
+
+    def output_json(self) -> bytes | None:
+        """Return the output as JSON without parsing it; None where it has no such form."""
+        at = self.line.find(b',"output":')
+        if at >= 0:
+            return self.line[at + 10 : -1]
+        if self.line.find(b',"output_file":') >= 0:
+            file = self.directory / str(self.data["output_file"])
+            return file.read_bytes()
+        return None
+
+    def printed(self, stream: str) -> str:
+        """Return what the component printed to ``stdout`` or ``stderr``."""
+        span = self.data.get(stream)
+        if span is None:
+            return ""
+        start, stop = span
+        try:
+            with (self.directory / stream).open("rb") as file:
+                file.seek(start)
+                return file.read(stop - start).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def environment(self) -> dict[str, Any]:
+        """Return what Python and packages ran the component, where that was recorded."""
+        try:
+            environment: dict[str, Any] = read_json(self.directory / wire.ENVIRONMENT)
+        except (OSError, ValueError):
+            return {}
+        return environment
+
+
+_NONE, _COMPLETED, _ERRORED = 0, 1, 2
+
+# What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
+_HEAD_BYTES = 600
+_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":[0-9.]+,"memory_mb":([0-9.]+))?')
+
+
+class Records:
+    """The index of a map's records: where each component's latest one is. It grows by reading what is new.
+
+    Parameters
+    ----------
+    directory : MapDirectory
+    """
+
+    def __init__(self, directory: MapDirectory) -> None:
+        count = directory.components
+        self._directory = directory
+        self.outcomes = bytearray(count)
+        self._sources: dict[str, int] = {}
+        self._names: list[str] = []
+        self._source = array.array("i", bytes(4 * count))
+        self._offset = array.array("q", bytes(8 * count))
+        self._length = array.array("q", bytes(8 * count))
+        self._read: dict[str, int] = {}
+        self.errored: set[int] = set()
+        self.finished = 0
+
+    def read(self, name: str) -> list[int]:
+        """Take in what is new in the records of a job directory; return the components it is of."""
+        position = self._read.get(name, 0)
+        try:
+            with (self._directory.job(name) / wire.RECORDS).open("rb") as file:
+                file.seek(position)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        data = data[: data.rfind(b"\n") + 1]
+        if not data:
+            return []
+        source = self._sources.setdefault(name, len(self._names))
+        if source == len(self._names):
+            self._names.append(name)
+        fresh = []
+        start = len(b'{"component":')
+        for line in data.splitlines(keepends=True):
+            comma = line.find(b",")
+            try:
+                component = int(line[start:comma])
+                completed = line[comma + 11 : comma + 12] == b"C"  # ,"status":"C...
+                if component < 0 or component >= len(self.outcomes):
+                    raise IndexError
+            except (ValueError, IndexError):
+                position += len(line)  # a torn line that a later one was appended to
+                continue
+            if self.outcomes[component] == _NONE:
+                self.finished += 1
+            self.outcomes[component] = _COMPLETED if completed else _ERRORED
+            if completed:
+                self.errored.discard(component)
+            else:
+                self.errored.add(component)
+            self._source[component] = source
+            self._offset[component] = position
+            self._length[component] = len(line) - 1
+            fresh.append(component)
+            position += len(line)
+        self._read[name] = position
+        return fresh
+
+    def has(self, component: int) -> bool:
+        """Tell whether a component has a record."""
+        return self.outcomes[component] != _NONE
+
+    def status(self, component: int) -> str:
+        """Return the status that a component's record says; KeyError without one."""
+        outcome = self.outcomes[component]
+        if outcome == _NONE:
+            raise KeyError(component)
+        return wire.COMPLETED if outcome == _COMPLETED else wire.ERRORED
+
+    def get(self, component: int) -> Record | None:
+        """Return a component's record, or None."""
+        return next(iter(self.walk([component])), None)
+
+    def walk(self, components: Iterable[int]) -> Generator[Record | None]:
+        """Yield the records of components, None for one without."""
+        with closing(self._lines(components)) as lines:
+            for source, line in lines:
+                yield None if line is None else Record(line, self._directory.job(self._names[source]))
+
+    def usage(self) -> Iterator[tuple[int, float, float]]:
+        """Yield (component, wall seconds, peak memory in MiB) of each component with a record, without parsing it."""
+        components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
+        with closing(self._lines(components, limit=_HEAD_BYTES)) as lines:
+            for component, (_, line) in zip(components, lines, strict=True):
+                found = _USAGE.search(line or b"")
+                if found:
+                    yield component, float(found[1]), float(found[2] or 0)
+
+    def _lines(self, components: Iterable[int], limit: int = sys.maxsize) -> Generator[tuple[int, bytes | None]]:
+        """Yield where each component's record is, and its line or the beginning of it; None for one without."""
+        files: dict[int, BinaryIO] = {}
+        try:
+            for component in components:
+                source = self._source[component]
+                if self.outcomes[component] == _NONE:
+                    yield source, None
+                    continue
+                file = files.get(source)
+                if file is None:
+                    if len(files) >= 64:
+                        files.pop(next(iter(files))).close()
+                    file = files[source] = (self._directory.job(self._names[source]) / wire.RECORDS).open("rb")
+                file.seek(self._offset[component])
+                yield source, file.read(min(self._length[component], limit))
+        finally:
+            for file in files.values():
+                file.close()
