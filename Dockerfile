@@ -1,24 +1,26 @@
 # htrun with a personal HTCondor pool, to try it out:
 #   docker build -t htrun . && docker run -it --rm htrun
+# A directory that is mounted into it needs its owner's id: docker build --build-arg UID="$(id -u)" -t htrun .
 FROM debian:forky-slim
+ARG UID=1000
 
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates condor python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates condor make python3-venv \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --shell /bin/bash htrun
+    && useradd --uid "$UID" --create-home --shell /bin/bash htrun
 
 # The pool is the one of the tests; it uses the installed HTCondor.
 WORKDIR /opt/htrun
-COPY pyproject.toml README.md LICENSE ./
-COPY htrun htrun
-COPY examples examples
-COPY tests/pool tests/pool
-COPY tests/tools tests/tools
-RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir .
+COPY --chown=htrun pyproject.toml README.md LICENSE ./
+COPY --chown=htrun htrun htrun
+COPY --chown=htrun tests/pool tests/pool
+COPY --chown=htrun tests/tools tests/tools
+RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir . numpy
 
 # HTCondor takes no jobs from root.
 USER htrun
 WORKDIR /home/htrun
-ENV PATH=/opt/venv/bin:$PATH
-ENTRYPOINT ["bash", "-c", "cd /opt/htrun && python -m tests.pool start > /dev/null && eval \"$(python -m tests.pool env)\" && cd ~- && exec \"$@\"", "htrun"]
+COPY --chown=htrun examples examples
+ENV PATH=/opt/venv/bin:$PATH CONDOR_CONFIG=/home/htrun/.cache/htrun-pool/pool/condor_config
+ENTRYPOINT ["bash", "-c", "whoami > /dev/null && cd /opt/htrun && python -m tests.pool start > /dev/null && cd ~- && exec \"$@\"", "htrun"]
 CMD ["bash"]

@@ -30,6 +30,9 @@ PACKAGE = Path(htrun.__file__).parent
 ENGINES = ("local", "htcondor")
 PATIENCE_S = 120.0
 
+# Where tests run in the background of a script interrupts are ignored, which commands would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True)
 class Done:

@@ -32,8 +32,10 @@ class Pool:
     def env(self) -> dict[str, str]:
         """Return the environment variables that a client of the pool needs."""
         path = os.environ.get("PATH", os.defpath)
-        if self.programs is not None and self.programs.path not in path:
-            path = os.pathsep.join([self.programs.path, path])
+        if self.programs is not None:
+            there = path.split(os.pathsep)  # /usr/bin moved to the front would hide an environment's python3
+            missing = [part for part in self.programs.path.split(os.pathsep) if part not in there]
+            path = os.pathsep.join([*missing, path])
         return {"CONDOR_CONFIG": str(self.config), "PATH": path}
 
 
