@@ -82,34 +82,38 @@ class TagNotFound(HtrunError):
 
 
 class MapWasRemoved(HtrunError):
-    """A map was removed while something was done with it.
+    """A map was removed, or another one has taken its place, while something was done with it.
 
     Attributes
     ----------
     tag : str
     """
 
+    exit_code = ExitCode.INTERRUPTED
+
     def __init__(self, tag: str) -> None:
-        super().__init__(f"map {tag!r} was removed meanwhile")
+        super().__init__(f"map {tag!r} was removed or replaced meanwhile by another command")
         self.tag = tag
 
 
 class RunDied(HtrunError):
-    """The process of a local run was killed.
+    """What worked on a map has ended before its time.
 
     Attributes
     ----------
     tag : str
+    reason : str
+        How it ended.
     """
 
     exit_code = ExitCode.INTERNAL
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, reason: str) -> None:
         super().__init__(
-            f"the process that ran {tag!r} on this machine was killed, perhaps for lack of memory; nothing that was "
-            f"finished is lost, and 'htrun wait {tag}' carries on"
+            f"map {tag!r} has stopped: {reason}; nothing that was finished is lost, and 'htrun wait {tag}' carries on"
         )
         self.tag = tag
+        self.reason = reason
 
 
 class InvalidMapDirectory(HtrunError):
@@ -199,15 +203,18 @@ class NotExportable(HtrunError):
 
     Attributes
     ----------
+    tag : str
     component : int
     """
 
     exit_code = ExitCode.ERRORED
 
-    def __init__(self, component: int, reason: str) -> None:
+    def __init__(self, tag: str, component: int, reason: str) -> None:
         super().__init__(
-            f"component {component}: {reason}; --default repr exports its repr() instead, --default skip leaves it out"
+            f"component {component}: {reason}; 'htrun collect {tag} --default repr' exports its repr() instead, "
+            "--default skip leaves it out"
         )
+        self.tag = tag
         self.component = component
 
 

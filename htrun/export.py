@@ -49,7 +49,7 @@ class Row:
     error : dict or None
         ``type`` and ``message``, of an errored one.
     reason : str or None
-        Why it is held, or why its output is not exported.
+        Why it is held or was removed, or why its output is not exported.
     input : bytes or None
         The input as strict JSON, if asked for.
     """
@@ -107,7 +107,7 @@ class Exporter:
         chosen = self._statuses & frozenset(statuses) if statuses else self._statuses
         components = list(self._map.components_with(*chosen))
         inputs = self._inputs(components) if self._with_inputs else (None for _ in components)
-        holds = self._map.holds if ComponentStatus.HELD in chosen else {}
+        reasons = self._map.holds | self._map.removals
         with closing(self._map.records.walk(components)) as records:
             for component, record, input_ in zip(components, records, inputs, strict=True):
                 status = self._map.status_of(component)
@@ -120,8 +120,8 @@ class Exporter:
                     brief = {"type": error["type"], "message": error["message"]}
                     yield Row(component, status, error=brief, input=input_)
                 else:
-                    hold = holds.get(component)
-                    yield Row(component, status, reason=hold.reason if hold else None, input=input_)
+                    why = reasons.get(component)
+                    yield Row(component, status, reason=why.reason if why else None, input=input_)
 
     def _completed(self, component: int, record: Record, input_: bytes | None) -> Row | None:
         output = record.output_json()
@@ -130,7 +130,7 @@ class Exporter:
             reason = str(record.data.get("unexportable"))
             self.unexportable.append(component)
             if self._default == "error":
-                raise NotExportable(component, reason)
+                raise NotExportable(self._map.tag, component, reason)
             if self._default == "skip":
                 return None
             output = _dumps(record.data["repr"]) if self._default == "repr" else b"null"
@@ -260,7 +260,10 @@ def _cells(row: Row, *, flatten: bool, values_only: bool) -> dict[str, Any]:
         if isinstance(output, dict):
             for key, value in output.items():
                 for name, cell in _spread(key, value, flatten=flatten).items():
-                    cells[f"output.{name}" if name in reserved else name] = cell
+                    free = f"output.{name}" if name in reserved else name
+                    while free in cells:  # as {"a.b": 1, "a": {"b": 2}} has it
+                        free = f"output.{free}"
+                    cells[free] = cell
         else:
             cells["output"] = _cell(output)
     if row.error is not None:

@@ -17,7 +17,8 @@ from htrun import __version__
 from htrun.exceptions import HtrunError, InvalidMapDirectory, UsageError
 from htrun.maps import Map
 from htrun.runner import wire
-from htrun.store import MapBuilder, MapDirectory, remove_directory
+from htrun.runner.worker import remove_tree
+from htrun.store import MapBuilder, MapDirectory, aside_path
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
@@ -120,31 +121,71 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
         with registry.lock_tag(tag):
             if request.tag is None and (registry.find(tag) is not None or (request.results / tag).exists()):
                 continue
-            if request.overwrite:
-                _stop_old(request, tag, registry)
-            map_ = _claim(request, tag, builder, count, registry)
+            replaced = _Replaced(request, tag, registry)
+            map_: Map | None = None
             try:
+                map_ = _claim(request, tag, builder, count, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException:
-                with contextlib.suppress(HtrunError):
-                    map_.stop_locked()
-                map_.delete()
+                if map_ is not None:
+                    with contextlib.suppress(HtrunError):
+                        map_.stop_locked()
+                    map_.delete()
+                replaced.put_back()
                 raise
+            replaced.remove()
             return map_
 
 
-def _stop_old(request: MapRequest, tag: str, registry: TagRegistry) -> None:
-    """Stop the maps that are to be replaced: the one that has the tag, and the one in the place of the new one."""
-    for directory in (registry.find(tag), MapDirectory(request.results / tag)):
-        if directory is not None and directory.info_file.exists():
-            Map(tag, directory, registry).stop_locked()
+class _Replaced:
+    """The maps that a new one replaces: the one that has the tag, and the one in its place.
+
+    They are stopped at once, and moved aside until the new map has been submitted.
+    """
+
+    def __init__(self, request: MapRequest, tag: str, registry: TagRegistry) -> None:
+        self._tag = tag
+        self._registry = registry
+        self._aside: dict[Path, Path] = {}
+        self._entry: tuple[str, Path] | None = None
+        self._paths: list[Path] = []
+        if not request.overwrite:
+            return
+        self._entry = registry.entry(tag)
+        for directory in (registry.find(tag), MapDirectory(request.results / tag)):
+            if directory is not None and directory.info_file.exists():
+                Map(tag, directory, registry).stop_locked()
+            if directory is not None:
+                self._paths.append(directory.path)
+
+    def move_aside(self) -> None:
+        """Make room for the new map; the caller holds the registry's lock."""
+        for path in self._paths:
+            aside = aside_path(path)
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(aside)
+                self._aside[path] = aside
+
+    def put_back(self) -> None:
+        """Let everything be as it was, but for what was running."""
+        with self._registry.lock():
+            for path, aside in self._aside.items():
+                aside.rename(path)
+            if self._entry is not None:
+                self._registry.set(self._tag, *self._entry)
+
+    def remove(self) -> None:
+        """Remove them for good."""
+        for aside in self._aside.values():
+            remove_tree(str(aside))
 
 
-def _claim(request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry) -> Map:
+def _claim(
+    request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry, replaced: _Replaced
+) -> Map:
     uid = uuid.uuid4().hex
     path = request.results / tag
     with registry.lock():
-        old = registry.find(tag)
         if not request.overwrite:
             registry.check_free(tag)
         _check_place(path, overwrite=request.overwrite)
@@ -171,10 +212,7 @@ def _claim(request: MapRequest, tag: str, builder: MapBuilder, count: int, regis
                 "versions": {"htrun": __version__, "python": platform.python_version()},
             }
         )
-        if old is not None:
-            remove_directory(old.path)
-        if request.overwrite:
-            remove_directory(path)
+        replaced.move_aside()
         registry.set(tag, uid, path)
         return Map(tag, _move(builder, path), registry)
 

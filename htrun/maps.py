@@ -40,7 +40,7 @@ _ACTIVE = tuple(
 
 @dataclass(frozen=True)
 class ComponentHold:
-    """Why a component is held.
+    """Why a component is held, or was removed.
 
     Attributes
     ----------
@@ -90,10 +90,10 @@ class Map:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Raise MapWasRemoved instead of FileNotFoundError where that is why a file is not there."""
+        """Raise MapWasRemoved instead of what comes of a file that is not there, where that is why."""
         try:
             yield
-        except FileNotFoundError:
+        except (FileNotFoundError, EngineError):
             if self._is_there():
                 raise
             raise MapWasRemoved(self.tag) from None
@@ -109,7 +109,11 @@ class Map:
         return bool(self.directory.info.get("transient"))
 
     def refresh(self) -> None:
-        """Look at the disk for what is new."""
+        """Look at the disk for what is new; raises MapWasRemoved."""
+        with self.guard():
+            self._refresh()
+
+    def _refresh(self) -> None:
         events = list(self._reader.read(self._jobs))
         if events:
             self._jobs = fold(self._jobs, events)
@@ -117,7 +121,7 @@ class Map:
         for state in self._jobs.values():
             if state.records is None or state.records in self._settled:
                 continue
-            if state.status is ComponentStatus.COMPLETED or self.engine.records_are_live:
+            if state.is_over or self.engine.records_are_live:
                 touched.add(state.records)
                 if not self.engine.records_are_live:
                     self._settled.add(state.records)
@@ -177,6 +181,16 @@ class Map:
         return sum(self._codes.count(code) for code in _ACTIVE)
 
     @property
+    def errored(self) -> int:
+        """How many components have errored, as of the last refresh."""
+        return self._codes.count(_CODES[ComponentStatus.ERRORED])
+
+    @property
+    def finished(self) -> int:
+        """How many components have completed, errored or been removed, as of the last refresh."""
+        return len(self) - self.unfinished - self._codes.count(_CODES[ComponentStatus.HELD])
+
+    @property
     def has_ended(self) -> bool:
         """Whether all components have completed, errored or been removed, as of the last refresh."""
         return not self.unfinished and not self._codes.count(_CODES[ComponentStatus.HELD])
@@ -184,13 +198,22 @@ class Map:
     @property
     def holds(self) -> dict[int, ComponentHold]:
         """The holds of held components, by component."""
+        return self._reasons(ComponentStatus.HELD)
+
+    @property
+    def removals(self) -> dict[int, ComponentHold]:
+        """Why components were removed, by component."""
+        return self._reasons(ComponentStatus.REMOVED)
+
+    def _reasons(self, status: ComponentStatus) -> dict[int, ComponentHold]:
         result = {}
         for state in self._jobs.values():
-            if state.status is ComponentStatus.HELD:
+            if state.status is status:
                 for start, stop in state.components:
                     for component in range(start, stop):
-                        reason = state.reason or "no reason given"
-                        result[component] = ComponentHold(component, state.code, state.subcode, reason)
+                        if self._codes[component] == _CODES[status]:  # and not recorded, or in another job by now
+                            reason = state.reason or "no reason given"
+                            result[component] = ComponentHold(component, state.code, state.subcode, reason)
         return result
 
     def job_of(self, component: int) -> JobState | None:
@@ -216,8 +239,7 @@ class Map:
             return error
         state = self.job_of(component)
         assert state is not None, "without a job there is no error"
-        how = state.reason or "it ended with exit code 0"
-        message = f"the job ended without leaving a record of this component: {how}"
+        message = f"the job left no record of this component: {state.reason or 'it ended with exit code 0'}"
         if state.records is not None:
             log = self.directory.job(state.records) / wire.RUNNER_LOG
             try:
@@ -225,7 +247,7 @@ class Map:
             except OSError:
                 said = ""
             if said:
-                message += "\n" + said[-4000:]
+                message += f": {said.rpartition(chr(10))[2]}" + (f"\n{said[-4000:]}" if "\n" in said else "")
         return {"type": "JobDied", "message": message, "frames": [], "node": state.node}
 
     def job_memory(self) -> int:
@@ -268,22 +290,27 @@ class Map:
         self.refresh()
         if working and (self.unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
+        if self.unfinished or self._codes.count(_CODES[ComponentStatus.REMOVED]):
+            # Perhaps somebody is just removing it, and has come as far as stopping it: then this waits for the end.
+            with self.registry.lock_tag(self.tag):
+                pass
         if not self._is_there():
             raise MapWasRemoved(self.tag)
-        if self.unfinished and self.engine.needs_submit(self.directory):
-            raise RunDied(self.tag)
+        reason = self.engine.left_behind(self.directory) if self.unfinished else None
+        if reason is not None:
+            raise RunDied(self.tag, reason)
         return False
 
-    def carry_on(self) -> bool:
-        """Start again what a kill has left undone; return whether there was anything. Raises EngineError."""
-        if not self.unfinished or not self.engine.needs_submit(self.directory):
-            return False
+    def carry_on(self) -> str | None:
+        """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""
+        if not self.unfinished or self.engine.left_behind(self.directory) is None:
+            return None
         with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
-            if not self.engine.needs_submit(self.directory):
-                return False
-            submissions = self.directory.read_submissions()
-            self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
-        return True
+            reason = self.engine.left_behind(self.directory)
+            if reason is not None:
+                submissions = self.directory.read_submissions()
+                self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
+            return reason
 
     def stop(self) -> None:
         """Let no component run any more; what is finished stays. Raises EngineError."""

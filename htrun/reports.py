@@ -304,6 +304,7 @@ def status_csv(rows: Iterable[dict[str, Any]]) -> str:
 
     flat = [
         {name: value for name, value in row.items() if name != "component_status_counts"}
+        | {"transient": json.dumps(row["transient"])}
         | row.get("component_status_counts", {})
         for row in rows
     ]

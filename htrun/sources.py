@@ -19,6 +19,7 @@ MAX_FILES = 2_000  # what is shipped on suspicion only, a directory
 MAX_BYTES = 50_000_000
 MAX_ENTRIES = 100_000  # directory entries looked at; a data directory may hold millions
 
+STANDARD_NAMES = sys.stdlib_module_names | {"test"}  # Python's own tests are installed with it, but not in its list
 _STDLIB = os.path.dirname(os.__file__)
 _SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
 
@@ -256,7 +257,7 @@ class _Closure:
                 yield entry.name, module.file
 
     def _note_shadowed(self, file: Path, root: Path, names: list[str], target: Module) -> None:
-        for top in sorted({name.partition(".")[0] for name in names} & sys.stdlib_module_names):
+        for top in sorted({name.partition(".")[0] for name in names} & STANDARD_NAMES):
             own, module = root / f"{top}.py", self._resolver.find(top)
             if own != target.file and own.is_file() and (module is None or module.file != own):
                 self.notes[f"'import {top}' in {file} gives the standard library's module, not {own}"] = None

@@ -79,8 +79,8 @@ class MapDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.inner = path / ".htrun"
-        self.info_file = self.inner / "map.json"
+        self.inner = path / wire.INNER
+        self.info_file = self.inner / wire.INFO
         self.calls = self.inner / wire.CALLS
         self.call_index = self.inner / "calls.idx"
         self.files_table = self.inner / "files.jsonl"
@@ -113,6 +113,10 @@ class MapDirectory:
         """Return the directory of a job."""
         return self.jobs / str(name)
 
+    def lock_file(self, name: str) -> Path:
+        """Return the path of one of the map's locks."""
+        return self.inner / f"{name}.lock"
+
     @contextlib.contextmanager
     def lock(self, name: str, timeout: float = -1) -> Iterator[None]:
         """Hold one of the map's locks.
@@ -130,7 +134,7 @@ class MapDirectory:
         filelock.Timeout
             If somebody else holds it for longer.
         """
-        file = FileLock(self.inner / f"{name}.lock", timeout=timeout)
+        file = FileLock(self.lock_file(name), timeout=timeout)
         if not self.info_file.exists():
             raise MapWasRemoved(self.path.name)
         with file:
@@ -171,6 +175,7 @@ class MapDirectory:
                 continue  # the torn end of a killed write: what it would have said did not happen
             if "cluster" in row:
                 result[row["submission"]].cluster = row["cluster"]
+                result[row["submission"]].schedd = row.get("schedd")
             else:
                 row["components"] = tuple((a, b) for a, b in row["components"])
                 result[row["submission"]] = Submission(**row)
@@ -199,6 +204,8 @@ class Submission:
     components : tuple of (int, int)
     cluster : int or None
         HTCondor's number for it, once known.
+    schedd : str or None
+        The name of the schedd that has it.
     """
 
     submission: int
@@ -206,6 +213,7 @@ class Submission:
     chunk_size: int
     components: Ranges
     cluster: int | None = None
+    schedd: str | None = None
 
     @property
     def size(self) -> int:
@@ -301,9 +309,14 @@ def _make_temporary(parent: Path) -> Path:
             return Path(tempfile.mkdtemp(prefix=".htrun-new-", dir=parent))
 
 
+def aside_path(path: Path) -> Path:
+    """Return a name beside a map's directory under which nobody takes it for one."""
+    return path.parent / f".htrun-removed-{os.getpid()}-{os.urandom(4).hex()}"
+
+
 def remove_directory(path: Path) -> None:
     """Remove a directory with all that is in it, in one step for those who look; nothing happens if it is not there."""
-    grave = path.parent / f".htrun-removed-{os.getpid()}-{os.urandom(4).hex()}"
+    grave = aside_path(path)
     try:
         path.rename(grave)
     except FileNotFoundError:

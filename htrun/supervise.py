@@ -9,6 +9,7 @@ from htrun.engines.local import supervising, work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
 from htrun.maps import Map
+from htrun.runner.failures import is_no_space
 from htrun.settings import load
 from htrun.store import MapDirectory
 from htrun.tags import TagRegistry
@@ -25,3 +26,7 @@ def main(path: str) -> None:
                 write_results(map_)
     except HtrunError as error:
         sys.exit(str(error))
+    except OSError as error:
+        if not is_no_space(error):
+            raise
+        sys.exit(f"there is no space left on the disk of {path}")

@@ -85,15 +85,23 @@ class TagRegistry:
         """Return the file of a tag, which need not exist."""
         return self.directory / tag
 
-    def find(self, tag: str) -> MapDirectory | None:
-        """Return the map that has a tag, be its description readable or not; None if there is no map of this tag."""
+    def entry(self, tag: str) -> tuple[str, Path] | None:
+        """Return the uid and the path that a tag stands for, be there such a map or not; None for no such tag."""
         try:
             entry = read_json(self.tag_file(check_tag(tag)))
-            directory = MapDirectory(self.directory.parent / entry["path"])
+            return str(entry["uid"]), self.directory.parent / entry["path"]
         except (OSError, ValueError, KeyError, TypeError, InvalidTag):
             return None
+
+    def find(self, tag: str) -> MapDirectory | None:
+        """Return the map that has a tag, be its description readable or not; None if there is no map of this tag."""
+        entry = self.entry(tag)
+        if entry is None:
+            return None
+        uid, path = entry
+        directory = MapDirectory(path)
         try:
-            return directory if read_json(directory.info_file)["uid"] == entry["uid"] else None
+            return directory if read_json(directory.info_file)["uid"] == uid else None
         except OSError:
             return None
         except (ValueError, KeyError, TypeError):

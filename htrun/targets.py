@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import TargetError
 from htrun.runner import loading
-from htrun.sources import Module, Resolver, Source, closure, is_installed, is_standard
+from htrun.sources import STANDARD_NAMES, Module, Resolver, Source, closure, is_installed, is_standard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -92,7 +92,7 @@ def load(text: str, directory: Path | None = None) -> Target:
     if not where:
         raise TargetError(text, _FORM)
     roots, file = [directory], None
-    if where.endswith(".py") or os.sep in where:
+    if where.endswith(".py") or os.sep in where or where in (".", ".."):
         try:
             file = _find_file(text, where, directory)
         except OSError as error:
@@ -199,7 +199,7 @@ def _place(file: Path, resolver: Resolver) -> _Place:
     top_file = file if single else root / names[0] / "__init__.py"
     top = resolver.find(names[0])
     taken = (
-        names[0] in sys.stdlib_module_names
+        names[0] in STANDARD_NAMES
         or _is_loaded(names[0], top_file)
         or (single and _is_installed(names[0], top_file))
         or (names[0].isidentifier() and (top is None or top.file != top_file))
@@ -247,7 +247,7 @@ def _import_function(
 ) -> tuple[ModuleType, Any]:
     """Import the module, and return it and what is called `qualname` in it."""
     try:
-        with _stdout_to_stderr(), _same_directory(), _without_namesakes(resolver):
+        with _stdout_to_stderr(), _same_directory(), _no_arguments(place), _without_namesakes(resolver):
             module = loading.import_module(place.module, str(place.file) if place.modules else None)
             with contextlib.suppress(AttributeError):
                 return module, attrgetter(qualname)(module)
@@ -287,6 +287,17 @@ def _same_directory() -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+@contextlib.contextmanager
+def _no_arguments(place: _Place) -> Iterator[None]:
+    """Hide htrun's arguments from what is a program as well, and looks for its own."""
+    before = sys.argv
+    sys.argv = [str(place.file or place.module)]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 @contextlib.contextmanager
@@ -375,7 +386,7 @@ def _failed_import(error: BaseException, roots: list[Path]) -> str:
     name = (asked or "").partition(".")[0]
     if isinstance(error, SystemExit):
         message += "\nIt exits when it is imported: put what only a script does below 'if __name__ == \"__main__\":'."
-    elif name in sys.stdlib_module_names:
+    elif name in STANDARD_NAMES:
         for own in (path for root in roots for path in (root / f"{name}.py", root / name) if path.exists()):
             return f"{message}\n{name!r} is a module of the standard library, which {own} does not replace: rename it."
     elif isinstance(error, ModuleNotFoundError):
@@ -401,7 +412,7 @@ def _no_attribute(module: Any, qualname: str, directory: Path) -> str:
         owner, prefix = getattr(owner, name), f"{prefix}{name}."
     message = f"there is no {(prefix + name)!r} in {title}{_suggest(name, owner, prefix)}"
     own = directory / f"{module.__name__}.py"
-    if module.__name__ in sys.stdlib_module_names and own.is_file():
+    if module.__name__ in STANDARD_NAMES and own.is_file():
         message += f"; for the one in {own}, type {own.name}:{qualname}"
     return message
 

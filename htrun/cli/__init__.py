@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -116,16 +118,36 @@ def main(args: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 128 + signal.SIGPIPE
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        theirs = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
-        status = ExitCode.USAGE if isinstance(error, theirs) else ExitCode.INTERNAL
+        message, status = _explain(error)
+        complain(message)
     except Exception:  # noqa: BLE001 (the last resort)
         import traceback
 
         traceback.print_exc()
         complain("this is a bug in htrun, not in your function; please report it with the lines above")
         status = ExitCode.INTERNAL
-    sys.exit(int(status) if isinstance(status, int) else 0)
+    _leave(int(status) if isinstance(status, int) else 0)
+
+
+def _explain(error: OSError) -> tuple[str, ExitCode]:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        return f"cannot write {error.filename or 'the output'}: {error.strerror}", ExitCode.INTERNAL
+    if isinstance(error, FileNotFoundError) and not error.filename:
+        return "the current directory is not there any more: change to another one", ExitCode.USAGE
+    message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    theirs = (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+    return message, ExitCode.USAGE if isinstance(error, theirs) else ExitCode.INTERNAL
+
+
+def _leave(status: int) -> None:
+    """Exit, whatever threads the target has started when it was imported."""
+    threads = sys.modules.get("threading")
+    if threads is not None and any(not t.daemon for t in threads.enumerate() if t is not threads.main_thread()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _open_closed_streams() -> None:

@@ -73,12 +73,13 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
     settings = load()
     talk = Talk()
     codes = []
-    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
+    maps = load_maps(settings, select(settings, tags, patterns, all_=all_), tags)
+    for map_ in maps:
         with map_.guard():
             map_.refresh()
-            if map_.carry_on():
-                message = f"the run of {map_.tag!r} was killed, carrying on with what is left of it"
-                click.echo(f"htrun: note: {message}", err=True)
+            reason = map_.carry_on()
+            if reason is not None:
+                click.echo(f"htrun: note: carrying on with {map_.tag!r}, which had stopped: {reason}", err=True)
             try:
                 follow(map_, talk, quiet=quiet)
             except KeyboardInterrupt:
@@ -88,7 +89,8 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
             if code is not ExitCode.INTERRUPTED:
                 write_results(map_)
             if not quiet:
-                talk.say(f"{map_.tag}:")
+                if len(maps) > 1:
+                    talk.say(f"{map_.tag}:")
                 show_summary(talk, map_)
         codes.append(code)
     return worst(codes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -70,6 +71,8 @@ def collect(
     """
     if flatten and format_ == "jsonl":
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
+    if values and with_inputs:
+        raise UsageError("--values is for the outputs alone: leave it out to have --with-inputs")
     map_ = Map.load(tag, load())
     with map_.guard():
         look(map_)
@@ -97,13 +100,14 @@ def map_errors(tags: Sequence[str], patterns: Sequence[str], all_: bool, limit: 
     settings = load()
     shown = 0
     for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_), tags):
-        map_.refresh()
-        for component in map_.components_with(ComponentStatus.ERRORED):
-            if limit and shown >= limit:
-                return ExitCode.OK
-            style = click.style if wants_color(sys.stdout) else reports.plain
-            click.echo(reports.ErrorReport(map_, component).text(tb, style))
-            shown += 1
+        with map_.guard():
+            map_.refresh()
+            for component in map_.components_with(ComponentStatus.ERRORED):
+                if limit and shown >= limit:
+                    return ExitCode.OK
+                style = click.style if wants_color(sys.stdout) else reports.plain
+                click.echo(reports.ErrorReport(map_, component).text(tb, style))
+                shown += 1
     return ExitCode.OK
 
 
@@ -138,10 +142,11 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
     map_ = Map.load(tag, load())
     map_.refresh()
     color = wants_color(sys.stdout)
-    for component in map_.components_with(*(statuses or ComponentStatus)):
+    shown = list(map_.components_with(*(statuses or ComponentStatus)))
+    records = map_.records.walk(shown) if verbose else repeat(None)
+    for component, record in zip(shown, records, strict=False):
         status = map_.status_of(component).value
         line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
-        record = map_.records.get(component) if verbose else None
         if record is not None:
             data = record.data
             line += f" {data['node']} attempt {data['attempt']} {data['wall_s']:.3f}s {data.get('memory_mb', 0):.0f}MB"

@@ -19,7 +19,7 @@ from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
 from htrun.mapping import MapRequest, check_request, create_map
-from htrun.settings import load
+from htrun.settings import Settings, load
 from htrun.store import read_json
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from htrun.engines.base import Engine
     from htrun.maps import Map
     from htrun.reports import Traceback
-    from htrun.settings import Settings
     from htrun.targets import Target
 
 _SHOWN_CALLS = 1000
@@ -49,9 +48,21 @@ def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> 
     return value
 
 
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    if value == "":
+        raise click.BadParameter("it is empty")
+    return value
+
+
 @click.command()
 @click.argument("target")
-@click.option("--args", "source", metavar="FILE", help="One call a line: JSONL, CSV or TSV; '-' reads standard input.")
+@click.option(
+    "--args",
+    "source",
+    metavar="FILE",
+    callback=_not_empty,
+    help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
+)
 @click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
 @click.option(
     "--transfer", multiple=True, metavar="NAME", help="Strings given to this parameter are files to bring along."
@@ -64,7 +75,8 @@ def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> 
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
     "--results",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False),
+    callback=_not_empty,
     default="results",
     show_default=True,
     help="Where the map's directory goes.",
@@ -106,6 +118,8 @@ def run(**options: Any) -> ExitCode:
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"] or settings.engine)
+    if options["engine"] is None and settings.engine != Settings.engine:
+        why = "HTRUN_ENGINE"
     whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.why_delivery)
     request = _request(target, engine, settings, options)
     check_request(request, settings)
@@ -113,7 +127,12 @@ def run(**options: Any) -> ExitCode:
     calls = _read_calls(target, options, files)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
-    map_ = create_map(request, calls, files, settings)
+    try:
+        map_ = create_map(request, calls, files, settings)
+    except EngineError as error:
+        if not why.startswith("auto"):
+            raise
+        raise EngineError(f"{error}; --engine local runs it on this machine") from error
     if not options["quiet"]:
         _show_header(talk, request, whys)
         talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
@@ -139,7 +158,7 @@ def _request(target: Target, engine: Engine, settings: Settings, options: dict[s
         target=target,
         engine=engine,
         delivery=delivery,
-        results=options["results"].absolute(),
+        results=Path(options["results"]).absolute(),
         tag=options["tag"],
         overwrite=options["overwrite"],
         options={
@@ -217,7 +236,7 @@ def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any],
         follow(map_, talk, verbose=options["verbose"], quiet=quiet, max_failures=max_failures)
     except KeyboardInterrupt:
         return _interrupted(talk, map_)
-    stopped_by_errors = max_failures and len(map_.records.errored) >= max_failures
+    stopped_by_errors = max_failures and map_.errored >= max_failures
     if exit_code(map_) is ExitCode.INTERRUPTED and not stopped_by_errors:
         return _interrupted(talk, map_)
     write_results(map_)
@@ -237,7 +256,7 @@ def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any],
 
 
 def _interrupted(talk: Talk, map_: Map) -> ExitCode:
-    finished = f"{map_.records.finished:,} of {len(map_):,} components have finished"
+    finished = f"{map_.finished:,} of {len(map_):,} components have finished"
     if map_.engine.outlives_interrupt:
         talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")
         talk.say(f"come back with 'htrun wait {map_.tag}', or end them with 'htrun remove {map_.tag}'")

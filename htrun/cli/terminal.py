@@ -37,7 +37,7 @@ class Talk:
 
     def __init__(self, *, data_on_stdout: bool = False) -> None:
         self.stream: TextIO = sys.stdout if sys.stdout.isatty() and not data_on_stdout else sys.stderr
-        self.is_terminal = self.stream.isatty()
+        self.is_terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"  # those cannot redraw a line
 
     def say(self, text: str = "", **style: Any) -> None:
         """Print a line."""
@@ -86,7 +86,7 @@ class Progress:
     def show(self, *, changed: bool) -> None:
         """Show what there is to show after a look at the map."""
         if self._finished_before is None:
-            self._finished_before = self.map.records.finished
+            self._finished_before = self.map.finished
         self._show_holds()
         if self.verbose and changed:
             self._show_components()
@@ -109,11 +109,11 @@ class Progress:
             self.talk.update("")
 
     def _percent(self) -> int:
-        return 100 * self.map.records.finished // max(1, len(self.map))
+        return 100 * self.map.finished // max(1, len(self.map))
 
     def _line(self) -> str:
         total = len(self.map)
-        finished = self.map.records.finished
+        finished = self.map.finished
         phrases = [p for p in reports.count_phrases(self.map.counts()) if not p.endswith("completed")]
         line = f"{self.map.tag}: {finished:,}/{total:,} [{self._percent():3d}%] {', '.join(phrases)}"
         elapsed = time.monotonic() - self.started
@@ -162,7 +162,7 @@ def follow(map_: Map, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_
     try:
         for changed in map_.watch():
             progress.show(changed=changed)
-            if max_failures and len(map_.records.errored) >= max_failures and map_.is_active:
+            if max_failures and map_.errored >= max_failures and map_.is_active:
                 map_.stop()
     finally:
         progress.clear()
@@ -201,18 +201,19 @@ def show_durations(talk: Talk, map_: Map, number: int) -> None:
 def show_summary(talk: Talk, map_: Map, seconds: float | None = None, max_failures: int = 0) -> None:
     """Show a line a failure, whether errors stopped the map, and a last line with the counts."""
     errored = list(map_.components_with(ComponentStatus.ERRORED))
-    held = [f"HELD {line}" for line in reports.hold_lines(map_.holds.values())]
-    if errored or held:
+    others = [f"HELD {line}" for line in reports.hold_lines(map_.holds.values())]
+    others += [f"REMOVED {line}" for line in reports.hold_lines(map_.removals.values())]
+    if errored or others:
         talk.rule("short summary", fg="cyan")
         room = max(40, reports.width())
         lines = [
             f"ERRORED component {c} - {reports.ErrorReport(map_, c).summary()}" for c in errored[:_MAX_SUMMARY_LINES]
         ]
-        lines += held[: _MAX_SUMMARY_LINES - len(lines)]
+        lines += others[: _MAX_SUMMARY_LINES - len(lines)]
         for line in lines:
             talk.say(reports.shorten(line, room) if talk.is_terminal else " ".join(line.split()))
-        if len(lines) < len(errored) + len(held):
-            talk.say(f"... and {len(errored) + len(held) - len(lines):,} more")
+        if len(lines) < len(errored) + len(others):
+            talk.say(f"... and {len(errored) + len(others) - len(lines):,} more")
     if max_failures and len(errored) >= max_failures:
         talk.rule(f"stopping after {len(errored)} error{'s' if len(errored) != 1 else ''}", "!", fg="red")
     code = exit_code(map_)

@@ -34,7 +34,7 @@ class Delivery(Protocol):
 
 
 _MACRO = re.compile(r"\$(?=\w*\()")
-_BEYOND_ESCAPE = re.compile(r"[\r\n]|\$\$\w*\(|\$\(DOLLAR\)", re.IGNORECASE)
+_BEYOND_ESCAPE = re.compile(r"[\r\n]|\$\$\w*\(|\$\(DOLLAR\)|\\/|[\ud800-\udfff]", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
@@ -44,11 +44,12 @@ def escape(text: str) -> str:
     ------
     EngineError
         If it has a line break, or the beginning of a macro that HTCondor expands when a job is matched, or the macro
-        that stands for ``$`` itself: submit descriptions have no way to write these.
+        that stands for ``$`` itself, or ends a directory's name with a backslash, or is not in UTF-8: submit
+        descriptions have no way to write these.
     """
     found = _BEYOND_ESCAPE.search(text)
     if found:
-        what = "a line break" if found[0] in "\r\n" else repr(found[0])
+        what = "a line break" if found[0] in "\r\n" else "\\/" if found[0] == "\\/" else repr(found[0])
         raise EngineError(f"HTCondor can use no name or path with {what} in it: {text!r}")
     return _MACRO.sub("$(DOLLAR)", text)
 

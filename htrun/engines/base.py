@@ -59,8 +59,8 @@ class Engine(Protocol):
         """Return whether anything can still become of the map's unfinished components by itself."""
         ...
 
-    def needs_submit(self, directory: MapDirectory) -> bool:
-        """Return whether a killed process has left components behind that ``submit`` would take up again."""
+    def left_behind(self, directory: MapDirectory) -> str | None:
+        """Return how a process ended that has left components behind, which ``submit`` would take up; None if none."""
         ...
 
     def act(self, directory: MapDirectory, action: Action) -> None:

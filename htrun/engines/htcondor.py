@@ -1,79 +1,40 @@
-"""The engine of HTCondor pools. Only this module knows HTCondor's bindings, and what they raise stays in it."""
+"""The engine of HTCondor pools."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import time
-import warnings
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
+from htrun.engines.bindings import (
+    bindings,
+    configuration_problem,
+    interrupts_put_off,
+    locate_schedd,
+    schedd_name,
+    translated,
+)
+from htrun.engines.eventlog import HTCondorEvents, events_file
 from htrun.engines.submission import (
-    MAP_ATTRIBUTE,
     SUBMISSION_ATTRIBUTE,
     format_description,
+    map_constraint,
     submit_description,
     write_jobs,
 )
 from htrun.exceptions import EngineError
-from htrun.state import EventKind, JobEvent
 from htrun.store import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import ModuleType
+    from collections.abc import Iterator
 
     from htrun.engines.base import Action
-    from htrun.state import JobState
     from htrun.store import MapDirectory, Ranges
 
 _REMOVE_SECONDS = 60.0
 _MAX_JOBS = 10_000
 """How many jobs a map becomes by default at the most."""
-
-
-def bindings() -> ModuleType:
-    """Import HTCondor's bindings, which costs 60 ms; raises EngineError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where there is no configuration; we say it ourselves
-            import htcondor2
-    except ImportError as error:
-        raise EngineError(f"HTCondor's Python bindings cannot be imported: {error}") from None
-    module: ModuleType = htcondor2
-    return module
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """Turn what the bindings raise into EngineError."""
-    module = bindings()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on submit descriptions
-            yield
-    except (module.HTCondorException, RuntimeError, ValueError) as error:
-        # ValueError and RuntimeError are what older bindings raise, and HTCondorException's own base.
-        raise EngineError(f"{doing}: {' '.join(str(error).split()).rstrip('.') or type(error).__name__}") from error
-
-
-def configuration_problem() -> str | None:
-    """Return why HTCondor has no configuration here, without reading it; None where there is one.
-
-    The places are those of HTCondor's manual, "Ordered Evaluation to Set the Configuration".
-    """
-    given = os.environ.get("CONDOR_CONFIG")
-    if given:
-        return None if given == "ONLY_ENV" or Path(given).exists() else f"CONDOR_CONFIG is {given}, which is not there"
-    places = [Path("/etc/condor/condor_config"), Path("/usr/local/etc/condor_config")]
-    try:
-        places.append(Path(pwd.getpwnam("condor").pw_dir) / "condor_config")
-    except KeyError:
-        pass
-    return None if any(place.exists() for place in places) else "HTCondor is not configured here"
 
 
 class HTCondorEngine:
@@ -91,21 +52,14 @@ class HTCondorEngine:
         if os.geteuid() == 0:
             return "HTCondor takes no jobs from root"
         try:
-            self._schedd()
+            locate_schedd()
         except EngineError as error:
             return str(error)
         return None
 
     def describe(self) -> str:
-        """Return the address of the schedd."""
-        with _translated("cannot locate a schedd"):
-            module = bindings()
-            name = module.param.get("SCHEDD_NAME") or module.param.get("FULL_HOSTNAME") or "local"
-            return f"schedd {name}"
-
-    def _schedd(self) -> Any:
-        with _translated("no schedd can be located"):
-            return bindings().Schedd()
+        """Return the name of the schedd."""
+        return f"schedd {schedd_name()}"
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
@@ -117,9 +71,11 @@ class HTCondorEngine:
             if submission.cluster is not None:
                 return
             cluster = self._find_cluster(directory, submission)
-            if cluster is None:
-                cluster = self._submit(directory, submission)
-            directory.append_submission({"submission": submission.submission, "cluster": cluster})
+            with interrupts_put_off():
+                if cluster is None:
+                    cluster = self._submit(directory, submission)
+                row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
+                directory.append_submission(row)
 
     def _pending(self, directory: MapDirectory, components: Ranges) -> Submission:
         """Return the last submission if it is of these components, half done after a crash or not; else a new one."""
@@ -151,8 +107,8 @@ class HTCondorEngine:
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"
         )
-        schedd = self._schedd()
-        with _translated("HTCondor refused the jobs"):
+        schedd = locate_schedd()
+        with translated("HTCondor refused the jobs"):
             result = schedd.submit(bindings().Submit(description), count=1, itemdata=iter(items))
             return int(result.cluster())
 
@@ -162,9 +118,9 @@ class HTCondorEngine:
         for event in _raw_events(directory):
             if event.cluster not in known:
                 return int(event.cluster)
-        constraint = f"{_constraint(directory)} && {SUBMISSION_ATTRIBUTE} == {submission.submission}"
-        schedd = self._schedd()
-        with _translated("the schedd does not answer"):
+        constraint = f"{map_constraint(directory)} && {SUBMISSION_ATTRIBUTE} == {submission.submission}"
+        schedd = locate_schedd()
+        with translated("the schedd does not answer"):
             for ad in schedd.query(constraint=constraint, projection=["ClusterId"], limit=1):
                 return int(ad["ClusterId"])
         return None
@@ -175,32 +131,39 @@ class HTCondorEngine:
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's jobs were submitted: from then on HTCondor sees to them; see ``Engine``."""
-        return not self.needs_submit(directory)
+        return self.left_behind(directory) is None
 
-    def needs_submit(self, directory: MapDirectory) -> bool:
+    def left_behind(self, directory: MapDirectory) -> str | None:
         """Tell whether a killed process has left the map without jobs; see ``Engine``."""
         submissions = directory.read_submissions()
-        return not submissions or (submissions[-1].cluster is None and not events_file(directory).exists())
+        if submissions and (submissions[-1].cluster is not None or events_file(directory).exists()):
+            return None
+        return "the command that made it was killed before it had submitted the jobs"
 
     def act(self, directory: MapDirectory, action: Action) -> None:
         """Remove the map's jobs and wait until the schedd has let go of them; see ``Engine``."""
         assert action == "remove"
-        if self.needs_submit(directory):
+        if self.left_behind(directory) is not None:
             return
-        schedd = self._schedd()
-        constraint = _constraint(directory)
-        with _translated("cannot remove the jobs"):
+        schedd = locate_schedd()
+        constraint = map_constraint(directory)
+        with translated("cannot remove the jobs"):
             schedd.act(bindings().JobAction.Remove, constraint)
-            deadline = time.monotonic() + _REMOVE_SECONDS
-            while schedd.query(constraint=constraint, projection=["ProcId"], limit=1):
-                if time.monotonic() > deadline:
-                    raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
-                time.sleep(0.1)
+        deadline = time.monotonic() + _REMOVE_SECONDS
+        while self._has_jobs(schedd, constraint):
+            if time.monotonic() > deadline:
+                raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
+            time.sleep(0.1)
+
+    @staticmethod
+    def _has_jobs(schedd: Any, constraint: str) -> bool:
+        with translated("the schedd does not answer"):
+            return bool(schedd.query(constraint=constraint, projection=["ProcId"], limit=1))
 
 
 def _job_limit() -> int:
     """Return how many jobs a submission may have (condor's MAX_JOBS_PER_SUBMISSION)."""
-    with _translated("cannot read HTCondor's configuration"):
+    with translated("cannot read HTCondor's configuration"):
         return int(bindings().param.get("MAX_JOBS_PER_SUBMISSION") or 20_000)
 
 
@@ -209,120 +172,10 @@ def _default_chunk_size(components: Ranges) -> int:
     return max(1, -(-sum(stop - start for start, stop in components) // min(_MAX_JOBS, _job_limit())))
 
 
-def _constraint(directory: MapDirectory) -> str:
-    return f'{MAP_ATTRIBUTE} == "{directory.info["uid"]}"'
-
-
-def events_file(directory: MapDirectory) -> Path:
-    """Return the path of a map's HTCondor event log."""
-    return directory.inner / "events.log"
-
-
 def _raw_events(directory: MapDirectory) -> Iterator[Any]:
     path = events_file(directory)
     if path.exists():
-        with _translated(f"cannot read {path}"):
+        with translated(f"cannot read {path}"):
             log = bindings().JobEventLog(str(path))
             yield from log.events(0)
             log.close()
-
-
-class HTCondorEvents:
-    """Reads the event log that HTCondor writes for a map."""
-
-    def __init__(self, directory: MapDirectory) -> None:
-        self._directory = directory
-        self._log: Any = None
-        self._size = -1
-        self._was_torn = False
-        self._position = 0
-        self._submissions: dict[int, Submission] = {}
-        self._kinds: dict[int, EventKind] = {}
-
-    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:  # noqa: ARG002 (the log says it all)
-        """Yield what is new."""
-        path = events_file(self._directory)
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            return
-        if size == self._size:
-            return
-        self._size = size
-        if self._was_torn:
-            # The bindings may skip an event of which they have seen a part: begin anew, as events may be read twice.
-            self._log = None
-            self._position = 0
-        self._was_torn = not _ends_with_event(path)
-        with _translated(f"cannot read {path}"):
-            if self._log is None:
-                module = bindings()
-                self._kinds = {int(getattr(module.JobEventType, name)): kind for name, kind in _KINDS.items()}
-                self._log = module.JobEventLog(str(path))
-            for event in self._log.events(0):
-                self._position += 1
-                translated = self._translate(event)
-                if translated is not None:
-                    yield translated
-
-    def _translate(self, event: Any) -> JobEvent | None:
-        kind = self._kinds.get(int(event.type))
-        if kind is None:
-            return None
-        submission = self._submission(int(event.cluster))
-        job = submission.first_job + int(event.proc)
-        return JobEvent(
-            job=job,
-            kind=kind,
-            time=float(event.timestamp),
-            position=self._position,
-            components=submission.chunk(job) if kind is EventKind.SUBMIT or kind.is_final else None,
-            records=str(job) if kind is EventKind.TERMINATED else None,
-            reason=_reason(event, kind),
-            code=event.get("HoldReasonCode"),
-            subcode=event.get("HoldReasonSubCode"),
-            node=event.get("SlotName") or event.get("ExecuteHost") if kind is EventKind.EXECUTE else None,
-            memory_mb=event.get("MemoryUsage"),
-        )
-
-    def _submission(self, cluster: int) -> Submission:
-        if cluster not in self._submissions:
-            submissions = self._directory.read_submissions()
-            self._submissions = {s.cluster: s for s in submissions if s.cluster is not None}
-            if cluster not in self._submissions:
-                # Its process was killed, or has not come to note it yet; there is never more than one such submission.
-                self._submissions[cluster] = submissions[-1]
-        return self._submissions[cluster]
-
-
-def _ends_with_event(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 5))
-        return file.read(5) in (b"", b"\n...\n")
-
-
-_KINDS = {
-    "SUBMIT": EventKind.SUBMIT,
-    "EXECUTE": EventKind.EXECUTE,
-    "JOB_EVICTED": EventKind.EVICTED,
-    "SHADOW_EXCEPTION": EventKind.EVICTED,
-    "JOB_RECONNECT_FAILED": EventKind.EVICTED,
-    "JOB_HELD": EventKind.HELD,
-    "JOB_RELEASED": EventKind.RELEASED,
-    "JOB_SUSPENDED": EventKind.SUSPENDED,
-    "JOB_UNSUSPENDED": EventKind.UNSUSPENDED,
-    "JOB_TERMINATED": EventKind.TERMINATED,
-    "JOB_ABORTED": EventKind.ABORTED,
-    "IMAGE_SIZE": EventKind.IMAGE_SIZE,
-}
-
-
-def _reason(event: Any, kind: EventKind) -> str | None:
-    if kind is EventKind.HELD:
-        return str(event.get("HoldReason") or "HTCondor gave no reason")
-    if kind is EventKind.TERMINATED:
-        if not event.get("TerminatedNormally", True):
-            return f"it was killed by signal {event.get('TerminatedBySignal')}"
-        return f"it ended with exit code {event['ReturnValue']}" if event.get("ReturnValue") else None
-    reason = event.get("Reason") or event.get("Message")
-    return str(reason) if reason else None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from htrun.exceptions import EngineError, MapWasRemoved
+from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.records import drop_torn_line, recorded_components
 from htrun.runner.supervisor import Spec, Supervisor
+from htrun.runner.worker import remove_tree
 from htrun.state import ComponentStatus, EventKind, JobEvent
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
 _LOCK = "supervisor"
 
 # The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
@@ -65,8 +69,7 @@ class LocalEngine:
         if not submissions or submissions[-1].components != components:
             row = {"submission": len(submissions), "first_job": 0, "chunk_size": 1, "components": components}
             directory.append_submission(row)
-        log = directory.inner / "supervisor.log"
-        with log.open("ab") as output:
+        with _log_file(directory).open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-c", _SUPERVISE, str(directory.path)],
                 stdin=subprocess.DEVNULL,
@@ -77,8 +80,8 @@ class LocalEngine:
         deadline = time.monotonic() + _START_SECONDS
         while _last_start(directory).get("pid") != process.pid:
             if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-                raise EngineError(f"the local run did not start: {''.join(tail) or 'no reason given'} (see {log})")
+                said = _last_words(directory) or "no reason given"
+                raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
             time.sleep(0.002)
         process.returncode = 0  # it goes on without us; nobody waits for it here
 
@@ -90,9 +93,16 @@ class LocalEngine:
         """Tell whether the map's process lives; see ``Engine``."""
         return is_alive(directory)
 
-    def needs_submit(self, directory: MapDirectory) -> bool:
-        """Tell whether the map's process was killed, or never started; see ``Engine``."""
-        return not is_alive(directory) and not _has_ended(directory)
+    def left_behind(self, directory: MapDirectory) -> str | None:
+        """Tell how the map's process ended if it was not by itself, or that it never started; see ``Engine``."""
+        if is_alive(directory) or _has_ended(directory):
+            return None
+        said = _last_words(directory)
+        if said:
+            return said
+        if shutil.disk_usage(directory.path).free < _LITTLE_SPACE:
+            return f"there is no space left on the disk of {directory.path}"
+        return "the process that ran it on this machine was killed, perhaps for lack of memory"
 
     def act(self, directory: MapDirectory, action: Action) -> None:
         """Stop the map's process; see ``Engine``."""
@@ -164,6 +174,19 @@ def event_log(directory: MapDirectory) -> Path:
     return directory.inner / "events.jsonl"
 
 
+def _log_file(directory: MapDirectory) -> Path:
+    """Return the path of what the map's process last said."""
+    return directory.inner / "supervisor.log"
+
+
+def _last_words(directory: MapDirectory) -> str:
+    try:
+        said = _log_file(directory).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    return said.rpartition("\n")[2]
+
+
 def usable_cpus() -> int:
     """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -172,14 +195,21 @@ def usable_cpus() -> int:
 
 
 def is_alive(directory: MapDirectory) -> bool:
-    """Tell whether a process works on the map right now."""
+    """Tell whether a process works on the map right now.
+
+    This asks for a shared lock, so that those who ask at the same time do not take each other for that process.
+    """
     try:
-        with directory.lock(_LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except (MapWasRemoved, OSError):
+        fd = os.open(directory.lock_file(_LOCK), os.O_RDONLY)
+    except OSError:
         return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _last_start(directory: MapDirectory) -> dict[str, Any]:
@@ -271,6 +301,7 @@ def work(directory: MapDirectory) -> bool:
         signal.signal(number, interrupt)
     log.write("START", pid=os.getpid(), workers=workers)
     supervisor.run()
+    remove_tree(str(directory.inner / wire.SCRATCH))
     log.write("END")
     return not interrupted
 

@@ -11,6 +11,7 @@ from htrun.delivery import escape
 from htrun.engines.bundle import write_bundle
 from htrun.exceptions import EngineError
 from htrun.runner import wire
+from htrun.runner.worker import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
-_STAGE = "stage"
+STAGE = "stage"
+
+
+def map_constraint(directory: MapDirectory) -> str:
+    """Return the ClassAd expression that is true for the jobs of a map."""
+    return f'{MAP_ATTRIBUTE} == "{directory.info["uid"]}"'
 
 
 def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str, str]]:
@@ -45,12 +51,12 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
             for identifier in ids:
                 if identifier not in staged:
                     staged.add(identifier)
-                    _stage(Path(files[identifier]["path"]), directory.inner / _STAGE / identifier)
+                    _stage(Path(files[identifier]["path"]), directory.inner / STAGE / identifier)
             path = directory.job(job)
             path.mkdir(exist_ok=True)
             header = json.dumps({"components": components}).encode()
             (path / wire.CALLS).write_bytes(header + b"\n" + data)
-            items.append({"htrun_job": str(job), "htrun_files": "".join(f", ../../{_STAGE}/{i}" for i in ids)})
+            items.append({"htrun_job": str(job), "htrun_files": "".join(f", ../../{STAGE}/{i}" for i in ids)})
     return items
 
 
@@ -82,10 +88,13 @@ def _stage(source: Path, link: Path) -> None:
             raise EngineError(
                 f"{source}: its symbolic links lead in a circle, or its directories are nested too deeply"
             )
+        skipped = set(left_out(root, [*directories, *names]))
+        directories[:] = [name for name in directories if name not in skipped]
         for name in directories:
             (here / name).mkdir(exist_ok=True)
         for name in names:
-            (here / name).symlink_to(Path(root) / name)
+            if name not in skipped:
+                (here / name).symlink_to(Path(root) / name)
 
 
 def _raise(error: OSError) -> None:

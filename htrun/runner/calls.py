@@ -10,14 +10,12 @@ In the JSON, an object with the key ``$path`` is one of three things, and nothin
 from __future__ import annotations
 
 import array
-import base64
 import json
-import pickle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 PATH_KEY = "$path"
 
@@ -41,11 +39,14 @@ def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], l
     """
     call, _, rest = line.partition(b"\t")
     files = [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
-    value = parse_call(call.decode("utf-8"), lambda name: Path(scratch, name))
+    value = parse_call(call.decode("utf-8"), lambda name: _path(scratch, name))
     if type(value) is list:
         return value, {}, files
     if type(value) is dict:
         return [], value, files
+    import base64
+    import pickle
+
     args, kwargs = pickle.loads(base64.b64decode(value))
     return list(args), dict(kwargs), files
 
@@ -70,10 +71,16 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
         if type(value) is str:
             return file(value)
         if type(value) is list:
-            return Path(value[0])
+            return _path(value[0])
         return dict(value["items"])
 
     return json.loads(text, object_hook=revive)
+
+
+def _path(*parts: str) -> Path:
+    from pathlib import Path  # only now: most jobs do without, and are started sooner
+
+    return Path(*parts)
 
 
 class Calls:

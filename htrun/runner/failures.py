@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import linecache
 import os
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
 WORKER_FAILED = 70
 """The exit code of a worker that failed by itself (EX_SOFTWARE of sysexits.h)."""
+NO_SPACE = 74
+"""The exit code of a worker that found no space for what a component has left (EX_IOERR)."""
 
-_RUNNER = os.path.dirname(os.path.abspath(__file__))
 _CONTEXT_LINES = 4
 _MAX_FRAMES = 30
 _MAX_LOCALS = 20
@@ -47,6 +49,11 @@ def _trimmed_repr(value: Any) -> str:
         return _repr(value)
     except BaseException:  # a container whose len() or iteration raises
         return safe_repr(value, 120)
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Tell whether an error means that a disk is full, or a quota used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def describe_exception(error: BaseException, sources: str) -> dict[str, Any]:
@@ -112,7 +119,7 @@ def _frames(tb: types.TracebackType | None, sources: str) -> list[dict[str, Any]
 
 
 def _is_ours(frame: types.FrameType) -> bool:
-    return os.path.dirname(os.path.abspath(frame.f_code.co_filename)) == _RUNNER
+    return str(frame.f_globals.get("__name__")).rpartition(".")[0] == __package__
 
 
 def _frame(frame: types.FrameType, line: int, sources: str) -> dict[str, Any]:

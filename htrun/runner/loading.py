@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import importlib.util  # which running a zip file imports anyway
 import os
 import sys
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,13 +33,15 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
     Exception
         Whatever the user's code raises while it is imported, ImportError and AttributeError among them.
     """
-    directory = str(Path(sources_dir).absolute())
+    directory = os.path.join(os.getcwd(), sources_dir)
     if directory not in sys.path:
         # First, as Python places a script's directory. It shadows no standard module, since nothing is shipped under
         # the name of one (see htrun.targets), and wins where only this node's Python has a module of that name.
         sys.path.insert(0, directory)
         sys.path_importer_cache.pop(directory, None)
     file = reference["file"]
+    # As for a script without arguments, so that what is a program as well finds none that are not its own.
+    sys.argv = [os.path.join(directory, file or str(reference["module"]).replace(".", os.sep) + ".py")]
     module = import_module(str(reference["module"]), os.path.join(directory, file) if file else None)
     function: Callable[..., Any] = attrgetter(str(reference["qualname"]))(module)
     return function

@@ -6,9 +6,9 @@ import json
 import os
 import signal
 import sys
-import zipfile
+import zipimport
 
-from . import wire
+from . import failures, wire
 from .calls import Calls, index_lines
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
@@ -18,12 +18,15 @@ def main() -> int:
     """Run the calls of this job that have no record yet; return the exit status."""
     top = os.getcwd()
     bundle = os.path.join(top, wire.BUNDLE)
-    with zipfile.ZipFile(bundle) as archive:
-        job = json.loads(archive.read(wire.JOB).decode("utf-8"))
-        names = [name for name in archive.namelist() if name.startswith(wire.SOURCES + "/")]
-        archive.extractall(top, names)
+    archive = zipimport.zipimporter(bundle)
+    job = json.loads(archive.get_data(wire.JOB).decode("utf-8"))
     sources = os.path.join(top, wire.SOURCES)
     os.makedirs(sources, exist_ok=True)
+    for name in job["sources"]:
+        path = os.path.join(sources, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(archive.get_data(wire.SOURCES + "/" + name))
     _set_path()
     _send_back_again(top)
 
@@ -38,10 +41,18 @@ def main() -> int:
         _ranges([position for position, component in enumerate(components) if component not in done]),
         [(top, os.path.join(top, wire.SCRATCH))],
         chunk_size=len(components),
+        max_failures=job["max_failures"],
     )
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    if supervisor.run():
-        return 0
+    try:
+        if supervisor.run():
+            return 0
+        if job["max_failures"] and supervisor.failures >= job["max_failures"]:
+            return wire.STOPPED
+    except OSError as error:
+        if failures.is_no_space(error):
+            sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
+        raise
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
     return 1

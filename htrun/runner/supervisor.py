@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import mmap
 import os
-import platform
 import selectors
 import signal
 import struct
@@ -50,7 +50,7 @@ class Spec:
         self.sources = os.path.abspath(sources)
         self.file = file
         self.attempt = attempt
-        self.node = json.dumps(platform.node())
+        self.node = json.dumps(os.uname().nodename)
 
 
 class Board:
@@ -207,7 +207,10 @@ class Supervisor:
                 _close_all_but(command_end, reply_end)
                 self.on_fork()
                 Worker(self.spec, self.calls, slot.directory, slot.scratch, slot.board).run(command_end, reply_end)
-            except BaseException:  # the record of what happened is for the parent to write
+            except BaseException as error:  # the record of what happened is for the parent to write
+                if failures.is_no_space(error):
+                    slot.board.end()  # no component can: so the parent knows that none of them has exited like this
+                    os._exit(failures.NO_SPACE)
                 import traceback
 
                 with open(os.path.join(slot.directory, wire.WORKER_LOG), "a", encoding="utf-8") as log:
@@ -281,6 +284,8 @@ class Supervisor:
         start, stop = slot.range
         slot.range = None
         component = slot.board.read()[0]
+        if component < 0 and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.NO_SPACE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), slot.directory)
         recorded = records.last_recorded(slot.directory)
         done = start
         positions = self.calls.components[start:stop]

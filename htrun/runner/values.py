@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import base64
 import collections
-import dataclasses
-import datetime
-import decimal
 import enum
-import fractions
 import json
-import pathlib
 import pickle
-import uuid
+import sys
 from collections import abc
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _SCALARS = (str, int, bool, type(None))
+
+
+def _is(value: Any, module: str, *names: str) -> bool:
+    """Tell whether a value is of one of a module's classes; where that was not imported, there are no such values."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, tuple(getattr(loaded, name) for name in names))
 
 
 class NotExportable(Exception):
@@ -79,20 +80,33 @@ def is_exact(value: Any) -> bool:
 
 
 def dumps(value: Any) -> str:
-    """Return JSON on one line that every UTF-8 file can hold."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Return strict JSON on one line.
+
+    In the place of lone surrogates, which neither UTF-8 nor programs such as jq can take, are replacement characters.
+    """
+    text = _dumps(value)
+    return text if _is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _is_text(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:  # lone surrogates
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text
+        return False
+    return True
 
 
 def encode(value: Any) -> Encoded:
     """Return the wire forms of an output; raises whatever pickling it raises."""
     try:
         if is_exact(value):
-            return Encoded(json=dumps(value))
+            text = _dumps(value)
+            if _is_text(text):
+                return Encoded(json=text)
     except (RecursionError, ValueError):  # nested too deeply, a cycle, or an integer of more digits than Python prints
         pass
     pickled = _pickle(value)
@@ -164,15 +178,17 @@ class Exporter:
             return [self.export(item, where) for item in _ordered(value)]
         if isinstance(value, (bytes, bytearray, memoryview)):
             return base64.b64encode(bytes(value)).decode("ascii")
-        if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        if _is(value, "datetime", "date", "time"):
             return None if value != value else value.isoformat()  # pandas' NaT is a datetime unlike itself
-        if isinstance(value, datetime.timedelta):
+        if _is(value, "datetime", "timedelta"):
             return value.total_seconds()
-        if isinstance(value, (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath)):
+        if _is_spelt(value) or _is(value, "fractions", "Fraction"):
             return str(value)
         if isinstance(value, complex):
             return {"real": self.export(value.real, where), "imag": self.export(value.imag, where)}
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if hasattr(type(value), "__dataclass_fields__"):
+            import dataclasses
+
             return self._fields(value, [field.name for field in dataclasses.fields(value)], where)
         return self._array(value, where)
 
@@ -194,7 +210,7 @@ class Exporter:
             return json.dumps(key)
         if hasattr(key, "dtype") and hasattr(key, "item"):
             key = key.item()
-        if isinstance(key, (int, float, tuple, decimal.Decimal, datetime.date, uuid.UUID, pathlib.PurePath)):
+        if isinstance(key, (int, float, tuple)) or _is_spelt(key) or _is(key, "datetime", "date"):
             return str(key)
         raise NotExportable("%s has a key of type %s, which JSON cannot hold" % (where, _type_name(key)))
 
@@ -205,14 +221,35 @@ class Exporter:
         """NumPy, pandas and whatever else has their interface, without importing them."""
         kind = getattr(getattr(value, "dtype", None), "kind", None)
         if kind is not None and kind in "mM" and hasattr(value, "astype") and not hasattr(value, "index"):
-            return self.export(value.astype(str).tolist(), where)  # tolist() alone gives integers for nanoseconds
+            # tolist() alone gives integers for nanoseconds.
+            plain = value.astype(str if kind == "M" else "timedelta64[us]").tolist()
+            return self.export(_without_nat(plain), where)
         if hasattr(value, "to_dict") and hasattr(value, "columns"):
+            names = list(value.columns)
+            if len(set(names)) < len(names):
+                raise NotExportable("%s has two columns of the same name" % where)
             return self.export(value.to_dict(orient="records"), where)
         if hasattr(value, "tolist"):
             plain = value.tolist()
             if type(plain) is not type(value):
                 return self.export(plain, where)
+        if _is(value, "numbers", "Real"):  # such as NumPy's longdouble
+            return self.export(float(value), where)
+        if type(value).__name__ == "NAType":  # what pandas has for a value that is missing
+            return None
         raise NotExportable("%s is of type %s, which JSON cannot hold" % (where, _type_name(value)))
+
+
+def _without_nat(value: Any) -> Any:
+    """Return None for what NumPy calls NaT, a time that is missing."""
+    if isinstance(value, list):
+        return [_without_nat(item) for item in value]
+    return None if value == "NaT" else value
+
+
+def _is_spelt(value: Any) -> bool:
+    """Tell whether the text of a value says all of it."""
+    return _is(value, "decimal", "Decimal") or _is(value, "uuid", "UUID") or _is(value, "pathlib", "PurePath")
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 FORMAT = 1
 """The version of the map directory and of the records in it."""
 
+INNER = ".htrun"
+"""The directory in a map's directory that holds what htrun needs."""
+INFO = "map.json"
+"""The file in it that makes the directory a map."""
+
 # In a job's directory, and with the same names in the scratch directory of an HTCondor job.
 CALLS = "calls.jsonl"
 RECORDS = "records.jsonl"
@@ -20,6 +25,9 @@ JOB = "job.json"
 SOURCES = "sources"
 
 SCRATCH = "scratch"
+
+STOPPED = 75
+"""The exit code of a job that stopped after as many failures as it was told to (EX_TEMPFAIL of sysexits.h)."""
 
 COMPLETED = "COMPLETED"
 ERRORED = "ERRORED"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import resource
-import shutil
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,16 +14,38 @@ from . import failures, records, values, wire
 from .calls import decode_call
 from .capture import Capture, Pipe
 from .loading import load_function
+from .process import ProcessState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from .calls import Calls
     from .supervisor import Board, Spec
 
+_COMPONENT = "HTRUN_COMPONENT"
+
 DONE = b"."
 FAILED = b"E"
+
+
+def left_out(directory: str, names: Iterable[str]) -> list[str]:
+    """Return what does not come along with a directory.
+
+    These are links that lead nowhere, pipes and the like, and maps: the one that is being made must not be copied into
+    itself.
+    """
+
+    def comes(path: str) -> bool:
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            return False
+        if stat.S_ISDIR(mode):
+            return not os.path.exists(os.path.join(path, wire.INNER, wire.INFO))
+        return stat.S_ISREG(mode)
+
+    return [name for name in names if not comes(os.path.join(directory, name))]
 
 
 def component_scratch(scratch: str) -> str:
@@ -58,6 +79,7 @@ class Worker:
         self.board = board
         self.pid = os.getpid()
         self.function: Callable[..., Any] | None = None
+        self.process: ProcessState | None = None  # as importing the target has left it
         self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
 
@@ -99,7 +121,7 @@ class Worker:
         """Run one component and append its record; tell whether it completed."""
         started = time.time()
         self.board.begin(component, started)
-        os.environ["HTRUN_COMPONENT"] = str(component)
+        os.environ[_COMPONENT] = str(component)
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
         tick = time.perf_counter()
@@ -112,13 +134,12 @@ class Worker:
             tick = time.perf_counter()
             result = function(*args, **kwargs)
             wall = time.perf_counter() - tick
+            self._come_back()
             encoded = values.encode(result)
         except BaseException as exception:  # SystemExit and KeyboardInterrupt are this component's errors as well
             wall = time.perf_counter() - tick
-            self._leave_fork()
+            self._come_back()
             error = failures.describe_exception(exception, self.spec.sources)
-        else:
-            self._leave_fork()
         result = None  # what it holds must not outlive the component
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
@@ -145,10 +166,12 @@ class Worker:
         self._clean_scratch()
         return error is None
 
-    def _leave_fork(self) -> None:
-        """End a process that the function forked and that came back here: the component is its parent's."""
+    def _come_back(self) -> None:
+        """Undo what the function did to the process; end one that it forked: the component is the parent's."""
         if os.getpid() != self.pid:
             os._exit(0)
+        if self.process is not None:
+            self.process.restore()
 
     def _load(self) -> Callable[..., Any]:
         if self.load_error is not None:
@@ -156,6 +179,7 @@ class Worker:
             raise error.with_traceback(traceback)
         try:
             self.function = load_function(self.spec.reference, self.spec.sources)
+            self.process = ProcessState(free=_COMPONENT)
         except BaseException as error:
             self.load_error = (
                 error,
@@ -172,6 +196,8 @@ class Worker:
             os.chdir(self.scratch)
 
     def _bring(self, files: list[tuple[str, str]]) -> None:
+        import shutil
+
         for identifier, name in files:
             source = self.spec.file(identifier)
             target = os.path.join(self.scratch, *name.split("/"))
@@ -179,7 +205,7 @@ class Worker:
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
             if os.path.isdir(source):
-                shutil.copytree(source, target, ignore=_dangling_links)
+                shutil.copytree(source, target, ignore=left_out)
             else:
                 shutil.copy2(source, target)
 
@@ -202,6 +228,8 @@ class Worker:
             if len(encoded.pickle) > wire.INLINE_LIMIT:
                 parts.append(',"pickle_file":"%s"' % self._side_file(component, "pickle", encoded.pickle))
             else:
+                import base64
+
                 parts.append(',"pickle":"%s"' % base64.b64encode(encoded.pickle).decode("ascii"))
         if encoded.json is None:
             parts.append(',"unexportable":%s,"repr":%s' % (json.dumps(encoded.reason), json.dumps(encoded.repr)))
@@ -228,13 +256,9 @@ class Worker:
                 json.dump(failures.describe_environment(), file)
 
 
-def _dangling_links(directory: str, names: list[str]) -> list[str]:
-    """Return the links that lead nowhere; shutil's own option looks for relative ones in the current directory."""
-    return [name for name in names if not os.path.exists(os.path.join(directory, name))]
-
-
 def remove_tree(path: str) -> None:
     """Remove a directory with all that is in it, directories that the user made read-only included."""
+    import shutil
 
     def unlock(function: Callable[[str], Any], name: str, _: Any) -> None:
         try:

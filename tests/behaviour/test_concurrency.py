@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -156,3 +157,17 @@ def test_what_is_done_to_a_map_does_not_reach_the_one_that_replaced_it(local: Sh
     old.remove()
     local("wait", "t")
     assert [row["output"] for row in local.outputs()] == [0.5, 0.5]
+
+
+def test_who_waits_for_a_map_that_is_replaced_is_told(local: Shell) -> None:
+    """A command that waits for a map which another one replaces ends with exit code 2, and speaks of no other map."""
+    local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(x)\n    return x\n")
+    slow, quick = local.jsonl("slow.jsonl", [60, 60]), local.jsonl("quick.jsonl", [0.5, 0.5])
+    local("m.py:f", "--args", slow, "--tag", "t", "--detach")
+    waiting = [local.start("wait", "t") for _ in range(3)]
+    time.sleep(1)  # they wait by now, mostly; it holds in any case
+    local("m.py:f", "--args", quick, "--tag", "t", "--overwrite")
+    for process in waiting:
+        _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 2
+        assert "replaced" in err

@@ -1,71 +1,22 @@
-"""Interrupts, kills and evictions: nothing is lost but what was running, and nothing is left that nobody can find."""
+"""Interrupts, kills and a full disk: nothing is lost but what was running, and nothing is left that nobody finds."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.behaviour.conftest import PATIENCE_S, until
+from tests.behaviour.steps import STEPS, Steps
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.behaviour.conftest import Shell
-
-# Each component notes that it ran, in a directory that all see; component 3 waits for a gate to open.
-STEPS = """
-import os, time
-from pathlib import Path
-
-def step(number, place, gate_of=3):
-    with open(f"{place}/ran", "a") as log:
-        log.write(f"{number}\\n")
-    print("printed by", number)
-    while number == gate_of and not Path(place, "gate").exists():
-        time.sleep(0.02)
-    return number
-"""
-
-
-class Steps:
-    """A map whose component 3 waits until it is let go."""
-
-    def __init__(self, shell: Shell, number: int = 6) -> None:
-        self.shell = shell
-        self.number = number
-        shell.write("m.py", STEPS)
-        self.calls = shell.jsonl("in.jsonl", [[n, str(shell.home)] for n in range(number)])
-        chunk = number if shell.engine == "htcondor" else 1
-        self.words = ["m.py:step", "--args", self.calls, "--tag", "t", "--chunk-size", chunk, "--no-transfer"]
-        if shell.engine == "local":
-            self.words += ["--workers", 1]
-
-    @property
-    def ran(self) -> list[int]:
-        """The components that were started so far, in order."""
-        with contextlib.suppress(FileNotFoundError):
-            return [int(line) for line in (self.shell.home / "ran").read_text().splitlines()]
-        return []
-
-    def wait_for_3(self, times: int = 1) -> None:
-        """Wait until component 3 runs, for the nth time."""
-        until(lambda: self.ran.count(3) == times, f"component 3 runs, for time {times}")
-
-    def let_go(self) -> None:
-        """Let component 3 end."""
-        (self.shell.home / "gate").touch()
-
-    def check(self) -> None:
-        """Check that the map has all its outputs."""
-        assert [row.get("output") for row in self.shell.outputs()] == list(range(self.number))
-        assert self.shell("stdout", "t", 0).stdout == "printed by 0\n"
 
 
 @pytest.fixture
@@ -196,6 +147,33 @@ def test_a_supervisor_killed_while_somebody_waits(local: Shell) -> None:
     assert [steps.ran.count(n) for n in (0, 1, 2)] == [1, 1, 1]
 
 
+FULL = """
+mount -t tmpfs -o size=8m tmpfs full || exit 77
+head -c 7900k /dev/zero > full/filler
+htrun m.py:f --args in.jsonl --results full --tag t; echo "code $?"
+htrun errors t
+htrun wait t -q; echo "code $?"
+rm full/filler
+htrun wait t -q; echo "code $?"
+htrun collect t --values | wc -l
+"""
+
+
+def test_a_full_disk_loses_nothing(local: Shell) -> None:
+    """When the disk is full the map stops and says so, no component takes the blame, and more space mends it."""
+    local.write("m.py", "def f(x):\n    return 'x' * 50_000\n")
+    local.jsonl("in.jsonl", range(20))
+    (local.cwd / "full").mkdir()
+    # A file system of that size can be mounted in a namespace of one's own, where the system lets users have one.
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL]
+    done = subprocess.run(command, cwd=local.cwd, env=local.env, capture_output=True, text=True, check=False)
+    if done.returncode in (1, 77, 127) and "code" not in done.stdout:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.split("\n") == ["code 3", "code 3", "code 0", "20", ""], done
+    assert "no space left on the disk" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_worker_killed_from_outside_is_one_components_error(local: Shell) -> None:
     """If a worker is killed, as by the kernel when memory runs out, its component has that as its error."""
     steps = Steps(local)
@@ -263,70 +241,3 @@ def condor_queue(shell: Shell, request: pytest.FixtureRequest) -> Callable[[], i
         return lambda: 0
     tool = request.getfixturevalue("condor_tool")
     return lambda: sum(ad.startswith(f"{shell.home}/") for ad in tool("condor_q", "-af", "Iwd").splitlines())
-
-
-def test_a_vacated_job_keeps_what_is_finished(condor: Shell, condor_tool: Callable[..., str]) -> None:
-    """A job that is vacated brings its records back: components that were finished are not run again."""
-    steps = Steps(condor)
-    condor(*steps.words, "--detach")
-    steps.wait_for_3()
-    cluster = cluster_of(condor, condor_tool)
-    condor_tool("condor_vacate_job", cluster)
-    steps.wait_for_3(times=2)
-    steps.let_go()
-    condor("wait", "t")
-    steps.check()
-    assert steps.ran == [0, 1, 2, 3, 3, 4, 5]
-    assert condor("stdout", "t", 5).stdout == "printed by 5\n"
-    assert "attempt 2" in condor("components", "t", "-v").lines[5]
-
-
-def cluster_of(shell: Shell, tool: Callable[..., str]) -> str:
-    """Return the cluster of the map ``t``, waiting for it to be in the queue."""
-
-    def find() -> str:
-        ads = [line.split(maxsplit=1) for line in tool("condor_q", "-allusers", "-af", "ClusterId", "Iwd").splitlines()]
-        return next((ad[0] for ad in ads if ad[1].startswith(str(shell.home))), "")
-
-    return str(until(find, "the job is in the queue"))
-
-
-def test_held_components_are_told_and_released(condor: Shell, condor_tool: Callable[..., str]) -> None:
-    """A held component is shown with HTCondor's reason as soon as it is held; then htrun exits with 6."""
-    steps = Steps(condor)
-    process = condor.start(*steps.words)
-    steps.wait_for_3()
-    cluster = cluster_of(condor, condor_tool)
-    condor_tool("condor_hold", cluster, "-reason", "because of a test")
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 6, err
-    assert "HELD component" in err
-    assert "because of a test" in err
-    assert "6 held" in err.splitlines()[-1]
-    assert condor.counts() == {"HELD": 6}
-    assert re.fullmatch(r"t components 0-5: because of a test.*\n", condor("reasons", "t").stdout)
-    assert "because of a test" in condor("wait", "t", code=6).stderr
-    held = condor("collect", "t", "--status", "held").rows
-    assert held[-1]["component"] == 5
-    assert "because of a test" in held[-1]["reason"]
-    condor_tool("condor_release", cluster)
-    steps.let_go()
-    condor("wait", "t")
-    steps.check()
-    assert "HELD" not in condor.counts()
-    assert condor("reasons", "t").stdout == ""
-
-
-def test_a_job_that_is_removed_behind_our_back(condor: Shell, condor_tool: Callable[..., str]) -> None:
-    """Components of a job that somebody removed are REMOVED; who waits for them gets an end, with exit code 1."""
-    steps = Steps(condor)
-    condor(*steps.words, "--detach")
-    steps.wait_for_3()
-    condor_tool("condor_rm", cluster_of(condor, condor_tool))
-    done = condor("wait", "t", code=1)
-    assert "6 removed" in done.stderr.splitlines()[-1]
-    assert condor.counts() == {"REMOVED": 6}
-    assert "Traceback" not in condor("errors", "t").stderr
-    condor("stdout", "t", 5, code=4)
-    condor("remove", "t")
-    assert condor("tags").stdout == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,21 @@ def neighbour(number):
     subprocess.run(["sh", "-c", f"echo child {number}; echo child err {number} >&2"], check=True)
     found = sorted(os.listdir("."))
     Path("mine").write_text("mine")
-    return {"number": number, "found": found, "stdin": sys.stdin.read()}
+    fails = subprocess.run(["false"]).returncode
+    state = [fails, sys.getrecursionlimit(), os.stat("mine").st_mode & 0o700, signal.getitimer(signal.ITIMER_REAL)[0],
+             len(sys.argv), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "SPOILT" in os.environ]
+    return {"number": number, "found": found, "stdin": sys.stdin.read(), "state": state}
+
+def spoils_the_process(number):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 30)
+    sys.setrecursionlimit(120)
+    os.umask(0o777)
+    os.environ["PATH"] = "/nowhere"
+    os.environ["SPOILT"] = "yes"
+    sys.argv.append("spoilt")
+    return "spoilt"
 
 def raises(number):
     secret = number + 1
@@ -291,6 +306,7 @@ CASES = [
     Case("prints_much", output="printed", stdout="".join(f"line {i}\n" for i in range(20_000))),
     Case("closes_stdin", output="closed"),
     Case("closes_everything", output="closed"),
+    Case("spoils_the_process", output="spoilt"),
     Case("closes_everything_and_opens_files", output="closed"),
 ]
 CALLS = ["neighbour", *(name for case in CASES for name in (case.function, "neighbour"))]
@@ -339,7 +355,12 @@ def test_the_next_component_of_the_job_does_not_notice(shared: Shared, case: Cas
     assert row == {
         "component": number,
         "status": "COMPLETED",
-        "output": {"number": number, "found": [], "stdin": ""},
+        "output": {
+            "number": number,
+            "found": [],
+            "stdin": "",
+            "state": [1, sys.getrecursionlimit(), 0o600, 0.0, 1, True, False],
+        },
     }
     if case.function.startswith(("closes", "prints", "replaces", "exits_hard", "aborts")):
         assert shell("stdout", "zoo", number).stdout == f"out {number}\nchild {number}\n"

@@ -83,6 +83,10 @@ VALUES = {
     "numpy floats": np.array([1.5, np.nan, np.inf]),
     "numpy 0-d": np.array(7),
     "numpy datetime": np.datetime64("2024-02-29T12:00:00"),
+    "numpy nat": [np.datetime64("NaT"), np.array(["2024-02-29", "NaT"], "datetime64[D]"), np.timedelta64("NaT")],
+    "numpy timedelta": [np.timedelta64(5, "s"), np.array([1500, 2], "timedelta64[ms]")],
+    "numpy longdouble": np.longdouble(0.5),
+    "lone surrogate": ["a\\ud800b", {"\\udcff": 1}],
     "numpy in dict": {"mean": np.float64(2.0), np.int64(5): np.zeros(2)},
     "str subclass": type("Name", (str,), {})("sub") if False else "sub",
 }
@@ -135,6 +139,10 @@ EXPORTS: dict[str, Any] = {
     "numpy floats": [1.5, None, None],
     "numpy 0-d": 7,
     "numpy datetime": "2024-02-29T12:00:00",
+    "numpy nat": [None, ["2024-02-29", None], None],
+    "numpy timedelta": [5.0, [1.5, 0.002]],
+    "numpy longdouble": 0.5,
+    "lone surrogate": ["a\ufffdb", {"\ufffd": 1}],
     "numpy in dict": {"mean": 2.0, "5": [0.0, 0.0]},
 }
 NONFINITE = 1 + 3 + 1 + 1 + 2
@@ -278,6 +286,15 @@ def test_tables_spread_the_keys_of_objects_over_columns(shared: Shared) -> None:
         assert rows[3]["output.status"] == "mine"
         assert "failed, on 1" in rows[1]["error"]
         assert text.count("component") == 1
+
+
+def test_columns_of_the_same_name_are_kept_apart(local: Shell) -> None:
+    """A column that would have the name of another one gets a longer one, and no value is lost."""
+    local.write("m.py", "def f(x):\n    return {'a.b': 1, 'a': {'b': 2}, 'status': 3}\n")
+    local.run("m.py:f", [0])
+    text = local("collect", "t", "--format", "csv", "--flatten").stdout
+    assert text == "component,status,a.b,output.a.b,output.status\n0,COMPLETED,1,2,3\n"
+    assert "--with-inputs" in local("collect", "t", "--values", "--with-inputs", code=4).stderr
 
 
 def test_flatten_makes_dotted_columns(shared: Shared) -> None:

@@ -94,7 +94,8 @@ def wait(process: subprocess.Popen[bytes]) -> None:
 def environment(who: pwd.struct_passwd) -> dict[str, str]:
     """Return the environment variables for a user: root's own, but for what only root can use."""
     root_home = pwd.getpwuid(0).pw_dir
-    path = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if not part.startswith(root_home)]
+    hidden = (root_home, os.environ.get("VIRTUAL_ENV") or root_home)
+    path = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if not part.startswith(hidden)]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_PASSED)}
     names = {"HOME": who.pw_dir, "USER": who.pw_name, "LOGNAME": who.pw_name, "SHELL": who.pw_shell}
     return {**kept, **names, "PATH": os.pathsep.join(path) or os.defpath}

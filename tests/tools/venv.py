@@ -41,13 +41,19 @@ def main() -> int:
 def set_up() -> None:
     """Make the environment where there is none for this interpreter, install where pyproject.toml changed."""
     python = interpreter()
-    made_from = f"{python} {version(python)} {VENV}"
-    wanted = {"python": made_from, "project": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()}
     try:
         found = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = {}
+    activated = Path(sys.prefix).resolve() == VENV.resolve()
+    made_from = f"{python} {version(python)} {VENV}"
+    if activated:  # then this is its own interpreter, not the one that it was made with
+        made_from = found.get("python", made_from)
+    wanted = {"python": made_from, "project": hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()}
     usable = works(VENV / "bin/python", "import pip")
+    if activated and not usable:
+        message = f"{VENV} has no pip: deactivate it and try again"
+        raise SetUpError(message)
     if usable and found == wanted:
         return
     # A .venv without our stamp may be the developer's own: it is used if it works, not thrown away.

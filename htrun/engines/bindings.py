@@ -1,0 +1,112 @@
+"""HTCondor's Python bindings: the only module that knows them. What they raise does not leave it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import threading
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from htrun.exceptions import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+
+def bindings() -> ModuleType:
+    """Import HTCondor's bindings, which costs 60 ms; raises EngineError."""
+    try:
+        with warnings.catch_warnings(), _readable_configuration():
+            warnings.simplefilter("ignore")  # it warns where there is no configuration; we say it ourselves
+            import htcondor2
+    except ImportError as error:
+        raise EngineError(f"HTCondor's Python bindings cannot be imported: {error}") from None
+    module: ModuleType = htcondor2
+    return module
+
+
+@contextmanager
+def _readable_configuration() -> Iterator[None]:
+    """Let the bindings do without a configuration that they cannot read: they would end the process over it."""
+    given = os.environ.get("CONDOR_CONFIG")
+    if configuration_problem() is None:
+        yield
+        return
+    os.environ["CONDOR_CONFIG"] = "ONLY_ENV"
+    try:
+        yield
+    finally:
+        del os.environ["CONDOR_CONFIG"]
+        if given is not None:
+            os.environ["CONDOR_CONFIG"] = given
+
+
+@contextmanager
+def interrupts_put_off() -> Iterator[None]:
+    """Let signals take effect at the end only: an exception in the midst of what the bindings do crashes them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal handler runs here
+        return
+    caught: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) not in (None, signal.SIG_IGN)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if caught:
+            os.kill(os.getpid(), caught[0])
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the bindings raise into EngineError."""
+    module = bindings()
+    try:
+        with warnings.catch_warnings(), interrupts_put_off():
+            warnings.simplefilter("ignore")  # remarks on submit descriptions
+            yield
+    except (module.HTCondorException, RuntimeError, ValueError) as error:
+        # ValueError and RuntimeError are what older bindings raise, and HTCondorException's own base.
+        raise EngineError(f"{doing}: {' '.join(str(error).split()).rstrip('.') or type(error).__name__}") from error
+
+
+def configuration_problem() -> str | None:
+    """Return why HTCondor has no configuration here, without reading it; None where there is one.
+
+    The places are those of HTCondor's manual, "Ordered Evaluation to Set the Configuration".
+    """
+    given = os.environ.get("CONDOR_CONFIG")
+    if given and given != "ONLY_ENV":
+        problem = "is not there" if not Path(given).exists() else "cannot be read"
+        return None if os.access(given, os.R_OK) else f"CONDOR_CONFIG is {given}, which {problem}"
+    if given:
+        return None
+    places = [Path("/etc/condor/condor_config"), Path("/usr/local/etc/condor_config")]
+    try:
+        places.append(Path(pwd.getpwnam("condor").pw_dir) / "condor_config")
+    except KeyError:
+        pass
+    return None if any(place.exists() for place in places) else "HTCondor is not configured here"
+
+
+def locate_schedd() -> Any:
+    """Return the schedd that jobs are submitted to from here; raises EngineError."""
+    with translated("no schedd can be located"):
+        return bindings().Schedd()
+
+
+def schedd_name() -> str:
+    """Return the name of that schedd, as the configuration has it; raises EngineError."""
+    with translated("cannot locate a schedd"):
+        parameters = bindings().param
+        return str(parameters.get("SCHEDD_NAME") or parameters.get("FULL_HOSTNAME") or "local")

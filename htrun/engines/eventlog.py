@@ -1,0 +1,191 @@
+"""What HTCondor's event log of a map says, and what it has lost."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from htrun.engines.bindings import bindings, locate_schedd, schedd_name, translated
+from htrun.engines.submission import STAGE, map_constraint
+from htrun.exceptions import EngineError
+from htrun.runner import wire
+from htrun.state import EventKind, JobEvent, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from htrun.state import JobState
+    from htrun.store import MapDirectory, Submission
+
+_QUIET_SECONDS = 10.0
+_MAX_PAUSE_SECONDS = 600.0
+
+
+def events_file(directory: MapDirectory) -> Path:
+    """Return the path of a map's HTCondor event log."""
+    return directory.inner / "events.log"
+
+
+class HTCondorEvents:
+    """Reads the event log that HTCondor writes for a map."""
+
+    def __init__(self, directory: MapDirectory) -> None:
+        self._directory = directory
+        self._log: Any = None
+        self._size = -1
+        self._was_torn = False
+        self._position = 0
+        self._submissions: dict[int, Submission] = {}
+        self._pause = _QUIET_SECONDS
+        self._next_question = 0.0
+        self._kinds: dict[int, EventKind] = {}
+
+    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
+        events = list(self._new())
+        yield from events
+        yield from self._lost(fold(jobs, events))
+
+    def _new(self) -> Iterator[JobEvent]:
+        path = events_file(self._directory)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return
+        if size == self._size:
+            return
+        self._size = size
+        if self._was_torn:
+            # The bindings may skip an event of which they have seen a part: begin anew, as events may be read twice.
+            self._log = None
+            self._position = 0
+        self._was_torn = not _ends_with_event(path)
+        with translated(f"cannot read {path}"):
+            if self._log is None:
+                module = bindings()
+                self._kinds = {int(getattr(module.JobEventType, name)): kind for name, kind in _KINDS.items()}
+                self._log = module.JobEventLog(str(path))
+            for event in self._log.events(0):
+                self._position += 1
+                job_event = self._translate(event)
+                if job_event is not None:
+                    yield job_event
+
+    def _lost(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
+        if time.monotonic() < self._next_question or time.time() - self._last_change() < _QUIET_SECONDS:
+            return
+        unfinished = {
+            (submission.cluster, job - submission.first_job): (submission, job)
+            for submission in self._directory.read_submissions()
+            for job in range(submission.first_job, submission.first_job + submission.jobs)
+            if submission.cluster is not None and (job not in jobs or not jobs[job].is_over)
+        }
+        if not unfinished:
+            return
+        self._next_question = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
+        try:
+            here = schedd_name()
+            with translated("the schedd does not answer"):
+                found = locate_schedd().query(map_constraint(self._directory), ["ClusterId", "ProcId"])
+        except EngineError:
+            return  # it may be there again when this is asked the next time
+        if time.time() - self._last_change() < _QUIET_SECONDS:
+            return  # they have ended just now, and the log says how
+        queued = {(ad["ClusterId"], ad["ProcId"]) for ad in found}
+        for place, (submission, job) in unfinished.items():
+            if place not in queued and submission.schedd == here:
+                yield JobEvent(
+                    job,
+                    EventKind.ABORTED,
+                    time.time(),
+                    self._position,
+                    components=submission.chunk(job),
+                    records=str(job),
+                    reason="HTCondor no longer has the job, and its log does not say why",
+                )
+
+    def _last_change(self) -> float:
+        """Return when the log was written to, or else the list of submissions, in seconds since the epoch."""
+        for path in (events_file(self._directory), self._directory.submissions):
+            try:
+                return path.stat().st_mtime
+            except FileNotFoundError:
+                continue
+        return time.time()
+
+    def _translate(self, event: Any) -> JobEvent | None:
+        kind = self._kinds.get(int(event.type))
+        if kind is None:
+            return None
+        if kind is EventKind.TERMINATED and event.get("ReturnValue") == wire.STOPPED:
+            kind = EventKind.ABORTED  # what has no record was not run, and will not be
+        submission = self._submission(int(event.cluster))
+        job = submission.first_job + int(event.proc)
+        return JobEvent(
+            job=job,
+            kind=kind,
+            time=float(event.timestamp),
+            position=self._position,
+            components=submission.chunk(job) if kind is EventKind.SUBMIT or kind.is_final else None,
+            records=str(job) if kind.is_final else None,
+            reason=self._with_names(_reason(event, kind)),
+            code=event.get("HoldReasonCode"),
+            subcode=event.get("HoldReasonSubCode"),
+            node=event.get("SlotName") or event.get("ExecuteHost") if kind is EventKind.EXECUTE else None,
+            memory_mb=event.get("MemoryUsage"),
+        )
+
+    def _with_names(self, reason: str | None) -> str | None:
+        """Add what the user called the files that a reason names."""
+        for identifier in dict.fromkeys(re.findall(rf"/{STAGE}/(f\d+)", reason or "")):
+            given = self._directory.files().get(identifier, {}).get("given")
+            reason = f"{reason} ({identifier} is {given})"
+        return reason
+
+    def _submission(self, cluster: int) -> Submission:
+        if cluster not in self._submissions:
+            submissions = self._directory.read_submissions()
+            self._submissions = {s.cluster: s for s in submissions if s.cluster is not None}
+            if cluster not in self._submissions:
+                # Its process was killed, or has not come to note it yet; there is never more than one such submission.
+                self._submissions[cluster] = submissions[-1]
+        return self._submissions[cluster]
+
+
+def _ends_with_event(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 5))
+        return file.read(5) in (b"", b"\n...\n")
+
+
+_KINDS = {
+    "SUBMIT": EventKind.SUBMIT,
+    "EXECUTE": EventKind.EXECUTE,
+    "JOB_EVICTED": EventKind.EVICTED,
+    "SHADOW_EXCEPTION": EventKind.EVICTED,
+    "JOB_RECONNECT_FAILED": EventKind.EVICTED,
+    "JOB_HELD": EventKind.HELD,
+    "JOB_RELEASED": EventKind.RELEASED,
+    "JOB_SUSPENDED": EventKind.SUSPENDED,
+    "JOB_UNSUSPENDED": EventKind.UNSUSPENDED,
+    "JOB_TERMINATED": EventKind.TERMINATED,
+    "JOB_ABORTED": EventKind.ABORTED,
+    "IMAGE_SIZE": EventKind.IMAGE_SIZE,
+}
+
+
+def _reason(event: Any, kind: EventKind) -> str | None:
+    if kind is EventKind.HELD:
+        return str(event.get("HoldReason") or "HTCondor gave no reason")
+    if kind is EventKind.TERMINATED:
+        if not event.get("TerminatedNormally", True):
+            return f"it was killed by signal {event.get('TerminatedBySignal')}"
+        return f"it ended with exit code {event['ReturnValue']}" if event.get("ReturnValue") else None
+    if event.get("ReturnValue") == wire.STOPPED:
+        return "its job stopped after errors, as it was told to"
+    reason = event.get("Reason") or event.get("Message")
+    return str(reason) if reason else None
