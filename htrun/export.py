@@ -142,7 +142,7 @@ class Exporter:
     def _inputs(self, components: Iterable[int]) -> Iterator[bytes]:
         directory = self._map.directory
         offsets = directory.offsets()
-        files = directory.files()
+        files = directory.files
         with directory.calls.open("rb") as calls:
             for component in components:
                 calls.seek(offsets[component])

@@ -72,12 +72,7 @@ def shorten(text: str, limit: int) -> str:
 
 def input_text(map_: Map, component: int) -> str:
     """Return a component's input as JSON, whole."""
-    directory = map_.directory
-    offsets = directory.offsets()
-    with directory.calls.open("rb") as calls:
-        calls.seek(offsets[component])
-        call = calls.read(offsets[component + 1] - offsets[component] - 1)
-    return display_input(call, directory.files()).decode("utf-8", "replace")
+    return display_input(map_.directory.call(component), map_.directory.files).decode("utf-8", "replace")
 
 
 def call_text(map_: Map, component: int) -> str:

@@ -152,8 +152,19 @@ class MapDirectory:
         offsets.frombytes(self.call_index.read_bytes())
         return offsets
 
+    def call(self, component: int) -> bytes:
+        """Return a component's encoded call."""
+        offsets = array.array("Q")
+        with self.call_index.open("rb") as index:
+            index.seek(component * offsets.itemsize)
+            offsets.frombytes(index.read(2 * offsets.itemsize))
+        with self.calls.open("rb") as calls:
+            calls.seek(offsets[0])
+            return calls.read(offsets[1] - offsets[0] - 1)
+
+    @cached_property
     def files(self) -> dict[str, dict[str, Any]]:
-        """Return the files that components bring along: by id, their ``path`` here and the text ``given`` for it."""
+        """The files that components bring along: by id, their ``path`` here and the text ``given`` for it."""
         try:
             with self.files_table.open("rb") as lines:
                 rows = [json.loads(line.decode("utf-8", "surrogateescape")) for line in lines]

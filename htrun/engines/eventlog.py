@@ -142,7 +142,7 @@ class HTCondorEvents:
     def _with_names(self, reason: str | None) -> str | None:
         """Add what the user called the files that a reason names."""
         for identifier in dict.fromkeys(re.findall(rf"/{STAGE}/(f\d+)", reason or "")):
-            given = self._directory.files().get(identifier, {}).get("given")
+            given = self._directory.files.get(identifier, {}).get("given")
             reason = f"{reason} ({identifier} is {given})"
         return reason
 

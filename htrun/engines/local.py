@@ -273,12 +273,9 @@ def work(directory: MapDirectory) -> bool:
         done |= recorded_components(str(job / wire.RECORDS))
     left = list(_without(submission.components, done))
     workers = min(options.get("workers") or usable_cpus(), sum(stop - start for start, stop in left))
-    files: dict[str, dict[str, Any]] = {}
 
     def file(identifier: str) -> str:
-        if not files:
-            files.update(directory.files())
-        return str(files[identifier]["path"])
+        return str(directory.files[identifier]["path"])
 
     log = _EventLog(event_log(directory))
     supervisor = Supervisor(

@@ -35,7 +35,7 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
     directories, and ids of files that are staged under names of ours.
     """
     write_bundle(directory, directory.inner / wire.BUNDLE)
-    files = directory.files()
+    files = directory.files
     staged: set[str] = set()
     offsets = directory.offsets()
     items = []
