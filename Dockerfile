@@ -1,6 +1,7 @@
 # htrun with a personal HTCondor pool, to try it out:
 #   docker build -t htrun . && docker run -it --rm htrun
-# A directory that is mounted into it needs its owner's id: docker build --build-arg UID="$(id -u)" -t htrun .
+# A directory that is mounted into it needs its owner's id, an ordinary user's:
+#   docker build --build-arg UID="$(id -u)" -t htrun .
 FROM debian:forky-slim
 ARG UID=1000
 
@@ -22,5 +23,6 @@ USER htrun
 WORKDIR /home/htrun
 COPY --chown=htrun examples examples
 ENV PATH=/opt/venv/bin:$PATH CONDOR_CONFIG=/home/htrun/.cache/htrun-pool/pool/condor_config
-ENTRYPOINT ["bash", "-c", "whoami > /dev/null && cd /opt/htrun && python -m tests.pool start > /dev/null && cd ~- && exec \"$@\"", "htrun"]
+COPY --chown=htrun tests/pool/entrypoint.sh /opt/htrun/
+ENTRYPOINT ["bash", "/opt/htrun/entrypoint.sh"]
 CMD ["bash"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +17,7 @@ from htrun.store import atomic_write, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from htrun.maps import Map
     from htrun.records import Record
@@ -95,8 +95,11 @@ class Exporter:
         self._map = map_
         if statuses is not None:
             self._statuses = frozenset(statuses)
+        elif map_.is_active:
+            self._statuses = frozenset(ComponentStatus) - _UNFINISHED
         else:
-            self._statuses = frozenset(ComponentStatus) - (_UNFINISHED if map_.is_active else frozenset())
+            map_.refresh()  # it may have ended since the last look
+            self._statuses = frozenset(ComponentStatus)
         self._with_inputs = with_inputs
         self._default = default
         self.nonfinite = 0
@@ -288,15 +291,28 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, str) else values.dumps(value)
 
 
-def error_record(map_: Map, component: int, record: Record | None) -> dict[str, Any]:
-    """Return all that is known of a component's error, as a line of ``errors.jsonl`` holds it."""
+def error_record(
+    map_: Map, component: int, record: Record | None, environments: dict[Path, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return all that is known of a component's error, as a line of ``errors.jsonl`` holds it.
+
+    Parameters
+    ----------
+    map_ : Map
+    component : int
+    record : Record or None
+    environments : dict
+        What was read so far of the environments of jobs, by job directory.
+    """
     result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": map_.error(component, record)}
     if record is not None:
         fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb")
         result.update({name: record.data[name] for name in fields if name in record.data})
-        environment = record.environment()
+        if record.directory not in environments:  # of a job, and so of many components
+            environments[record.directory] = record.environment()
+        environment = environments[record.directory]
         result.update({name: environment[name] for name in ("python", "executable", "packages") if name in environment})
-        result.update({name: record.printed(name) for name in ("stdout", "stderr")})
+        result.update({name: record.printed(name).decode("utf-8", "replace") for name in ("stdout", "stderr")})
     return result
 
 
@@ -316,7 +332,7 @@ def run_summary(map_: Map, outputs: Exporter) -> dict[str, Any]:
         "host": info["host"],
         "versions": info["versions"],
         "started": info["created"],
-        "finished": time.time(),
+        "finished": map_.last_event(),
         "components": len(map_),
         "counts": {status.value: count for status, count in map_.counts().items()},
         "nonfinite": outputs.nonfinite,
@@ -344,8 +360,9 @@ def write_results(map_: Map) -> None:
             return
         with atomic_write(directory.errors_file) as stream:
             errored = list(map_.components_with(ComponentStatus.ERRORED))
+            environments: dict[Path, dict[str, Any]] = {}
             for component, record in zip(errored, map_.records.walk(errored), strict=True):
-                stream.write(_dumps(error_record(map_, component, record)) + b"\n")
+                stream.write(_dumps(error_record(map_, component, record, environments)) + b"\n")
         with atomic_write(directory.outputs_file) as stream:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
-from htrun.exceptions import HtrunError, InvalidMapDirectory, UsageError
+from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError
 from htrun.maps import Map
 from htrun.runner import wire
-from htrun.runner.worker import remove_tree
-from htrun.store import MapBuilder, MapDirectory, aside_path
+from htrun.runner.files import remove_tree
+from htrun.store import MapBuilder, MapDirectory, move_aside
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         for directory in made:
             with contextlib.suppress(OSError):  # another map is in it by now
                 directory.rmdir()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise OSError(error.errno, error.strerror, error.filename or str(request.results)) from error
         if isinstance(error, OSError):
             where = error.filename or request.results
             raise UsageError(f"cannot make the map: {where}: {error.strerror}") from error
@@ -126,10 +128,16 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
             try:
                 map_ = _claim(request, tag, builder, count, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
-            except BaseException:
+            except BaseException as error:
                 if map_ is not None:
-                    with contextlib.suppress(HtrunError):
+                    try:
                         map_.stop_locked()
+                    except HtrunError:
+                        if not replaced:
+                            raise EngineError(
+                                f"{error}; whether there are jobs now is not known: 'htrun wait {tag}' "
+                                f"goes on when that is mended, 'htrun remove {tag}' gives up"
+                            ) from error
                     map_.delete()
                 replaced.put_back()
                 raise
@@ -158,12 +166,14 @@ class _Replaced:
             if directory is not None:
                 self._paths.append(directory.path)
 
+    def __bool__(self) -> bool:
+        return bool(self._aside)
+
     def move_aside(self) -> None:
         """Make room for the new map; the caller holds the registry's lock."""
         for path in self._paths:
-            aside = aside_path(path)
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(aside)
+            aside = move_aside(path)
+            if aside is not None:
                 self._aside[path] = aside
 
     def put_back(self) -> None:

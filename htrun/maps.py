@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import os
 import time
 from collections import Counter
@@ -13,8 +14,9 @@ from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
 from htrun.records import Records
 from htrun.runner import wire
+from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, read_json, remove_directory
+from htrun.store import MapDirectory, move_aside, read_json
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Map:
         self.records = Records(directory)
         self._reader = self.engine.events(directory)
         self._jobs: dict[int, JobState] = {}
+        self._job_index: array.array[int] | None = None  # made when it is asked for
         self._settled: set[str] = set()
         self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
         self._codes = bytearray(self._base)
@@ -117,13 +120,14 @@ class Map:
         events = list(self._reader.read(self._jobs))
         if events:
             self._jobs = fold(self._jobs, events)
+            self._job_index = None
         touched = set()
         for state in self._jobs.values():
             if state.records is None or state.records in self._settled:
                 continue
             if state.is_over or self.engine.records_are_live:
                 touched.add(state.records)
-                if not self.engine.records_are_live:
+                if state.status is ComponentStatus.COMPLETED and not self.engine.records_are_live:
                     self._settled.add(state.records)
         fresh = [self.records.read(name) for name in touched]
         if events or any(fresh):
@@ -218,10 +222,12 @@ class Map:
 
     def job_of(self, component: int) -> JobState | None:
         """Return the latest job that a component was in, or None."""
-        for _, state in sorted(self._jobs.items(), reverse=True):
-            if any(start <= component < stop for start, stop in state.components):
-                return state
-        return None
+        if self._job_index is None:
+            self._job_index = array.array("q", [-1]) * len(self)
+            for job, state in sorted(self._jobs.items()):
+                for start, stop in state.components:
+                    self._job_index[start:stop] = array.array("q", [job]) * (stop - start)
+        return self._jobs.get(self._job_index[component])
 
     def error(self, component: int, record: Record | None) -> dict[str, Any]:
         """Return the error of an errored component as data.
@@ -253,6 +259,13 @@ class Map:
     def job_memory(self) -> int:
         """Return the largest memory that a job was seen to use, in MiB; 0 where the engine does not say."""
         return max((state.memory_mb for state in self._jobs.values()), default=0)
+
+    def last_event(self) -> float:
+        """Return when something happened to the map last, in seconds since the epoch."""
+        try:
+            return self.engine.event_log(self.directory).stat().st_mtime
+        except FileNotFoundError:
+            return time.time()
 
     def local_data(self) -> int:
         """Return the number of bytes that the map takes on disk."""
@@ -362,9 +375,12 @@ def delete_directory(tag: str, registry: TagRegistry) -> None:
     """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
     with registry.lock():
         directory = registry.find(tag)
-        if directory is not None:
-            remove_directory(directory.path)
-            registry.forget(tag)
+        if directory is None:
+            return
+        grave = move_aside(directory.path)
+        registry.forget(tag)
+    if grave is not None:
+        remove_tree(str(grave))
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)

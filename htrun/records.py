@@ -52,18 +52,18 @@ class Record:
             return file.read_bytes()
         return None
 
-    def printed(self, stream: str) -> str:
+    def printed(self, stream: str) -> bytes:
         """Return what the component printed to ``stdout`` or ``stderr``."""
         span = self.data.get(stream)
         if span is None:
-            return ""
+            return b""
         start, stop = span
         try:
             with (self.directory / stream).open("rb") as file:
                 file.seek(start)
-                return file.read(stop - start).decode("utf-8", "replace")
+                return file.read(stop - start)
         except FileNotFoundError:
-            return ""
+            return b""
 
     def environment(self) -> dict[str, Any]:
         """Return what Python and packages ran the component, where that was recorded."""
@@ -143,10 +143,6 @@ class Records:
             position += len(line)
         self._read[name] = position
         return fresh
-
-    def has(self, component: int) -> bool:
-        """Tell whether a component has a record."""
-        return self.outcomes[component] != _NONE
 
     def status(self, component: int) -> str:
         """Return the status that a component's record says; KeyError without one."""

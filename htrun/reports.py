@@ -180,7 +180,7 @@ class ErrorReport:
         if record is None:
             return
         for name in ("stdout", "stderr"):
-            text = record.printed(name)
+            text = record.printed(name).decode("utf-8", "replace")
             if not text.strip():
                 continue
             yield rule(f"Captured {name}", "-")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from htrun.exceptions import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,10 +43,14 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings that the environment asks for; empty variables count as unset."""
-    directory = environ.get("HTRUN_DIR")
+    """Return the settings that the environment asks for; empty variables count as unset. Raises UsageError."""
+    directory = environ.get("HTRUN_DIR") or "~/.htrun"
+    try:
+        path = Path(directory).expanduser().absolute()
+    except RuntimeError:
+        raise UsageError("you have no home directory: say in HTRUN_DIR where tags are to be registered") from None
     return Settings(
-        directory=Path(directory).expanduser().absolute() if directory else Path("~/.htrun").expanduser(),
+        directory=path,
         engine=environ.get("HTRUN_ENGINE") or Settings.engine,
         delivery=environ.get("HTRUN_DELIVERY") or Settings.delivery,
     )

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,8 @@ from filelock import FileLock
 
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.runner import wire
+from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line
-from htrun.runner.worker import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,12 +40,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     path = path.resolve()
-    fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+    fd, name = tempfile.mkstemp(prefix=".htrun-", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(fd, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(fd, 0o666 & ~_umask())
+            os.fchmod(fd, mode)
             os.fsync(fd)
         Path(name).replace(path)
     except BaseException:
@@ -320,18 +322,22 @@ def _make_temporary(parent: Path) -> Path:
             return Path(tempfile.mkdtemp(prefix=".htrun-new-", dir=parent))
 
 
-def aside_path(path: Path) -> Path:
-    """Return a name beside a map's directory under which nobody takes it for one."""
-    return path.parent / f".htrun-removed-{os.getpid()}-{os.urandom(4).hex()}"
+def move_aside(path: Path) -> Path | None:
+    """Move a map's directory to where nobody takes it for one; return that path, None if it is not there.
+
+    What cannot be moved, such as a mount point, stays where it is.
+    """
+    aside = path.parent / f".htrun-removed-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        return path.rename(aside)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return path
 
 
 def remove_directory(path: Path) -> None:
     """Remove a directory with all that is in it, in one step for those who look; nothing happens if it is not there."""
-    grave = aside_path(path)
-    try:
-        path.rename(grave)
-    except FileNotFoundError:
-        return
-    except OSError:
-        grave = path  # a mount point, say: it cannot be moved
-    remove_tree(str(grave))
+    aside = move_aside(path)
+    if aside is not None:
+        remove_tree(str(aside))

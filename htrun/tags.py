@@ -102,10 +102,10 @@ class TagRegistry:
         directory = MapDirectory(path)
         try:
             return directory if read_json(directory.info_file)["uid"] == uid else None
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):
-            return directory  # damaged, as after a full disk: what it holds is still its user's
+        except (OSError, ValueError, KeyError, TypeError):
+            return directory  # damaged or out of reach: what it holds is still its user's
 
     def get(self, tag: str) -> MapDirectory:
         """Return the map that has a tag; raise TagNotFound."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import errno
+import io
 import os
 import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -98,7 +100,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except click.exceptions.Exit as error:  # after --help and --version
         status = error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
+    except getattr(click.exceptions, "NoArgsIsHelpError", ()) as error:  # since click 8.2
         error.show()
         status = ExitCode.USAGE
     except click.ClickException as error:
@@ -162,6 +164,20 @@ def _open_closed_streams() -> None:
                 os.close(null)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    codecs.register_error("htrun", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="htrun")
+
+
+def _spell(error: UnicodeError) -> tuple[bytes, int]:
+    """Return what stands for characters that an encoding lacks: bytes of file names as they are, others as escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    codes = map(ord, error.object[error.start : error.end])
+    spelt = (
+        bytes([c - 0xDC00]) if 0xDC80 <= c <= 0xDCFF else chr(c).encode("ascii", "backslashreplace") for c in codes
+    )
+    return b"".join(spelt), error.end
 
 
 def _call(args: Sequence[str]) -> Any:
@@ -177,7 +193,13 @@ def _call(args: Sequence[str]) -> Any:
 
 def complain(message: str) -> None:
     """Say on stderr what went wrong."""
-    click.echo(f"htrun: {click.style('error:', fg='red', bold=True)} {message}", err=True)
+    error = click.style("error:", fg="red", bold=True) if wants_color(sys.stderr) else "error:"
+    click.echo(f"htrun: {error} {message}", err=True, color=True)
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal whose user has nothing against colours (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _interrupt(*_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from htrun.exceptions import InvalidMapDirectory, TagNotFound, UsageError
+from htrun.exceptions import HtrunError, TagNotFound, UsageError
 from htrun.export import write_results
 from htrun.maps import Map
 from htrun.settings import Settings, load
@@ -15,7 +15,11 @@ from htrun.state import ComponentStatus
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    _ParamType = click.ParamType[ComponentStatus]
+else:
+    _ParamType = click.ParamType  # generic since click 8.4
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -71,18 +75,18 @@ def select(
     return list(dict.fromkeys(chosen))
 
 
-def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> list[Map]:
-    """Return the maps of tags; those that vanish meanwhile count only if they were named."""
-    maps = []
+def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> Iterator[Map]:
+    """Yield the maps of tags, one after the other; what is wrong with one that was not named hinders no other."""
     for tag in tags:
         try:
-            maps.append(Map.load(tag, settings))
-        except (TagNotFound, InvalidMapDirectory) as error:
+            map_ = Map.load(tag, settings)
+        except HtrunError as error:
             if tag in named:
                 raise
-            if isinstance(error, InvalidMapDirectory):
+            if not isinstance(error, TagNotFound):  # it vanished just now
                 click.echo(f"htrun: note: {error}", err=True)
-    return maps
+        else:
+            yield map_
 
 
 def look(map_: Map) -> None:
@@ -92,7 +96,7 @@ def look(map_: Map) -> None:
         write_results(map_)
 
 
-class StatusType(click.ParamType[ComponentStatus]):
+class StatusType(_ParamType):
     """A component status, in any case."""
 
     name = "status"

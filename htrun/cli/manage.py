@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 import click
 
 from htrun import __version__, reports
+from htrun.cli import complain, wants_color
 from htrun.cli.common import complete_tags, load_maps, look, select, selectors
-from htrun.cli.terminal import Talk, exit_code, follow, show_summary, wants_color, worst
-from htrun.exceptions import ExitCode, HtrunError, InvalidMapDirectory, MapWasRemoved, TagNotFound, UsageError
+from htrun.cli.terminal import Talk, exit_code, follow, show_summary, worst
+from htrun.engines.base import get_engine
+from htrun.exceptions import (
+    EngineError,
+    ExitCode,
+    HtrunError,
+    InvalidMapDirectory,
+    MapWasRemoved,
+    TagNotFound,
+    UsageError,
+)
 from htrun.export import write_results
 from htrun.maps import Map, delete_directory
 from htrun.settings import Settings, load
@@ -37,9 +47,8 @@ def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool
       htrun status --no-meta
     """
     settings = load()
-    maps = load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags)
     rows = []
-    for map_ in maps:
+    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags):
         try:
             with map_.guard():
                 look(map_)
@@ -73,27 +82,36 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
     settings = load()
     talk = Talk()
     codes = []
-    maps = load_maps(settings, select(settings, tags, patterns, all_=all_), tags)
-    for map_ in maps:
-        with map_.guard():
-            map_.refresh()
-            reason = map_.carry_on()
-            if reason is not None:
-                click.echo(f"htrun: note: carrying on with {map_.tag!r}, which had stopped: {reason}", err=True)
-            try:
-                follow(map_, talk, quiet=quiet)
-            except KeyboardInterrupt:
-                talk.say(f"interrupted; {map_.tag!r} goes on without us", fg="yellow")
-                return ExitCode.INTERRUPTED
-            code = exit_code(map_)
-            if code is not ExitCode.INTERRUPTED:
-                write_results(map_)
-            if not quiet:
-                if len(maps) > 1:
-                    talk.say(f"{map_.tag}:")
-                show_summary(talk, map_)
-        codes.append(code)
+    chosen = select(settings, tags, patterns, all_=all_)
+    for tag in chosen:
+        try:
+            codes.append(_wait(Map.load(tag, settings), talk, quiet=quiet, heading=len(chosen) > 1))
+        except KeyboardInterrupt:
+            talk.say(f"interrupted; {tag!r} goes on without us", fg="yellow")
+            return ExitCode.INTERRUPTED
+        except HtrunError as error:  # hinders no other
+            if not isinstance(error, TagNotFound) or tag in tags:
+                complain(str(error))
+                codes.append(error.exit_code)
     return worst(codes)
+
+
+def _wait(map_: Map, talk: Talk, *, quiet: bool, heading: bool) -> ExitCode:
+    with map_.guard():
+        map_.refresh()
+        reason = map_.carry_on()
+        if reason is not None:
+            click.echo(f"htrun: note: carrying on with {map_.tag!r}, which had stopped: {reason}", err=True)
+        max_failures = map_.directory.info["options"].get("max_failures", 0)
+        follow(map_, talk, quiet=quiet, max_failures=max_failures)
+        code = exit_code(map_)
+        if code is not ExitCode.INTERRUPTED:
+            write_results(map_)
+        if not quiet:
+            if heading:
+                talk.say(f"{map_.tag}:")
+            show_summary(talk, map_, max_failures=max_failures)
+    return code
 
 
 @click.command()
@@ -131,7 +149,7 @@ def path(tag: str) -> ExitCode:
     places = {
         "map": directory.path,
         "tag": registry.tag_file(name),
-        "events": directory.inner / ("events.jsonl" if directory.info["engine"] == "local" else "events.log"),
+        "events": get_engine(directory.info["engine"]).event_log(directory),
         "logs": directory.jobs,
         "inputs": directory.calls,
         "outputs": directory.outputs_file,
@@ -156,23 +174,23 @@ def remove(tags: Sequence[str], patterns: Sequence[str], all_: bool, force: bool
     """
     settings = load()
     registry = TagRegistry(settings.tags)
-    code = ExitCode.OK
+    codes = []
     for tag in select(settings, tags, patterns, all_=all_):
         try:
             _remove(tag, settings, registry, force=force)
         except HtrunError as error:
             if not isinstance(error, TagNotFound) or tag in tags:
-                click.echo(f"htrun: {error}", err=True)
-                code = error.exit_code
+                complain(str(error))
+                codes.append(error.exit_code)
         else:
             click.echo(f"removed {tag}", err=True)
-    return code
+    return worst(codes)
 
 
 def _remove(tag: str, settings: Settings, registry: TagRegistry, *, force: bool) -> None:
     try:
         map_ = Map.load(tag, settings)
-    except InvalidMapDirectory:
+    except (InvalidMapDirectory, EngineError):  # damaged, or of an engine that is not installed any more
         if not force:
             raise
         with registry.lock_tag(tag):

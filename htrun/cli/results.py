@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from htrun import reports
+from htrun.cli import wants_color
 from htrun.cli.common import load_maps, look, select, selectors, status_option, tag_argument
-from htrun.cli.terminal import wants_color
 from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
 from htrun.export import Exporter, Format
 from htrun.maps import Map
@@ -164,7 +164,7 @@ def _printed(tag: str, component: int, timeout: float | None, stream: str) -> Ex
         map_.refresh()
         record = map_.records.get(component)
         if record is not None:
-            sys.stdout.buffer.write(record.printed(stream).encode("utf-8"))
+            sys.stdout.buffer.write(record.printed(stream))
             return ExitCode.OK
         status = map_.status_of(component)
         if not active or status.is_final or status is ComponentStatus.HELD:

@@ -120,6 +120,10 @@ def run(**options: Any) -> ExitCode:
     engine, why = choose_engine(options["engine"] or settings.engine)
     if options["engine"] is None and settings.engine != Settings.engine:
         why = "HTRUN_ENGINE"
+    if options["workers"] and engine.name != "local":
+        click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
+    if options["delivery"] and engine.name == "local":
+        click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.why_delivery)
     request = _request(target, engine, settings, options)
     check_request(request, settings)
@@ -187,7 +191,8 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     talk.rule("htrun session starts", bold=True)
     talk.say(f"platform {sys.platform} -- Python {platform.python_version()}, htrun-{__version__}")
     talk.say(f"target: {request.target.text}")
-    workers = f", {request.options['workers']} workers" if request.options["workers"] else ""
+    workers = request.options["workers"] if request.engine.name == "local" else None
+    workers = f", {workers} workers" if workers else ""
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
     if request.engine.name == "local":

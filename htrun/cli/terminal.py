@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from htrun import reports
+from htrun.cli import wants_color
 from htrun.exceptions import ExitCode
 from htrun.state import ComponentStatus
 
@@ -60,11 +61,6 @@ class Talk:
         """Show a line that the next one replaces; only on terminals."""
         click.echo(f"\r\x1b[K{text}", file=self.stream, nl=False, color=True)
         self.stream.flush()
-
-
-def wants_color(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal whose user has nothing against colours."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Progress:
@@ -226,7 +222,7 @@ def show_summary(talk: Talk, map_: Map, seconds: float | None = None, max_failur
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
     """Return the exit code of several maps: that of the first kind of trouble in the order of gravity."""
     found = set(codes)
-    for code in (ExitCode.INTERNAL, ExitCode.INTERRUPTED, ExitCode.ERRORED, ExitCode.HELD):
+    for code in (ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.INTERRUPTED, ExitCode.ERRORED, ExitCode.HELD):
         if code in found:
             return code
     return ExitCode.OK

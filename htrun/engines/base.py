@@ -8,6 +8,7 @@ from htrun.exceptions import UnknownEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from htrun.state import JobEvent, JobState
     from htrun.store import MapDirectory, Ranges
@@ -53,6 +54,10 @@ class Engine(Protocol):
 
     def events(self, directory: MapDirectory) -> EventReader:
         """Return a reader of the map's events, from the first one."""
+        ...
+
+    def event_log(self, directory: MapDirectory) -> Path:
+        """Return the path of the map's event log, which need not be there."""
         ...
 
     def is_working(self, directory: MapDirectory) -> bool:

@@ -46,7 +46,12 @@ class HTCondorEvents:
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
         events = list(self._new())
         yield from events
-        yield from self._lost(fold(jobs, events))
+        states = fold(jobs, events)
+        yield from self._lost(states)
+        if self._log is not None and states and all(state.is_over for state in states.values()):
+            self._log.close()  # a command that looks at many maps would run out of file descriptors
+            self._log = None
+            self._position = 0
 
     def _new(self) -> Iterator[JobEvent]:
         path = events_file(self._directory)
@@ -77,18 +82,17 @@ class HTCondorEvents:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
         if time.monotonic() < self._next_question or time.time() - self._last_change() < _QUIET_SECONDS:
             return
+        self._next_question = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
         unfinished = {
             (submission.cluster, job - submission.first_job): (submission, job)
             for submission in self._directory.read_submissions()
             for job in range(submission.first_job, submission.first_job + submission.jobs)
             if submission.cluster is not None and (job not in jobs or not jobs[job].is_over)
         }
-        if not unfinished:
-            return
-        self._next_question = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
         try:
-            here = schedd_name()
+            if schedd_name() not in {submission.schedd for submission, _ in unfinished.values()}:
+                return  # none are left, or they are another schedd's
             with translated("the schedd does not answer"):
                 found = locate_schedd().query(map_constraint(self._directory), ["ClusterId", "ProcId"])
         except EngineError:
@@ -97,7 +101,7 @@ class HTCondorEvents:
             return  # they have ended just now, and the log says how
         queued = {(ad["ClusterId"], ad["ProcId"]) for ad in found}
         for place, (submission, job) in unfinished.items():
-            if place not in queued and submission.schedd == here:
+            if place not in queued:
                 yield JobEvent(
                     job,
                     EventKind.ABORTED,

@@ -28,6 +28,7 @@ from htrun.store import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from htrun.engines.base import Action
     from htrun.store import MapDirectory, Ranges
@@ -129,6 +130,10 @@ class HTCondorEngine:
         """Return a reader of the map's events; see ``Engine``."""
         return HTCondorEvents(directory)
 
+    def event_log(self, directory: MapDirectory) -> Path:
+        """Return the path of the map's event log; see ``Engine``."""
+        return events_file(directory)
+
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's jobs were submitted: from then on HTCondor sees to them; see ``Engine``."""
         return self.left_behind(directory) is None
@@ -143,7 +148,7 @@ class HTCondorEngine:
     def act(self, directory: MapDirectory, action: Action) -> None:
         """Remove the map's jobs and wait until the schedd has let go of them; see ``Engine``."""
         assert action == "remove"
-        if self.left_behind(directory) is not None:
+        if not directory.read_submissions():
             return
         schedd = locate_schedd()
         constraint = map_constraint(directory)

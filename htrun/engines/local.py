@@ -11,11 +11,13 @@ import ctypes
 import fcntl
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
@@ -23,14 +25,14 @@ from filelock import Timeout
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
+from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line, recorded_components
 from htrun.runner.supervisor import Spec, Supervisor
-from htrun.runner.worker import remove_tree
 from htrun.state import ComponentStatus, EventKind, JobEvent
+from htrun.store import read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from htrun.engines.base import Action
     from htrun.state import JobState
@@ -40,10 +42,13 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
 _LOCK = "supervisor"
+_STOP = signal.SIGUSR1  # for good; what else ends the process, such as a shutdown, leaves the map to be carried on
 
 # The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
 # loop below and then the writing of the results, is put together in a layer above this one.
-_SUPERVISE = "import sys; sys.path[:1] = []; from htrun.supervise import main; main(sys.argv[1])"
+_SUPERVISE = (
+    "import sys; sys.path = [entry for entry in sys.path if entry]; from htrun.supervise import main; main(sys.argv[1])"
+)
 
 
 class LocalEngine:
@@ -78,7 +83,7 @@ class LocalEngine:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
-        while _last_start(directory).get("pid") != process.pid:
+        while _process_of(directory) != process.pid:
             if process.poll() is not None or time.monotonic() > deadline:
                 said = _last_words(directory) or "no reason given"
                 raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
@@ -88,6 +93,10 @@ class LocalEngine:
     def events(self, directory: MapDirectory) -> LocalEvents:
         """Return a reader of the map's events; see ``Engine``."""
         return LocalEvents(directory)
+
+    def event_log(self, directory: MapDirectory) -> Path:
+        """Return the path of the map's event log; see ``Engine``."""
+        return event_log(directory)
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's process lives; see ``Engine``."""
@@ -109,10 +118,10 @@ class LocalEngine:
         assert action == "remove"
         deadline = time.monotonic() + _STOP_SECONDS
         while is_alive(directory):
-            pid = _last_start(directory).get("pid")
-            if pid is not None:
+            process = _process_of(directory)
+            if process is not None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
+                    os.kill(process, _STOP if time.monotonic() < deadline else signal.SIGKILL)
             for _ in range(100):
                 if not is_alive(directory):
                     return
@@ -212,16 +221,35 @@ def is_alive(directory: MapDirectory) -> bool:
     return False
 
 
-def _last_start(directory: MapDirectory) -> dict[str, Any]:
+def _identity(pid: int) -> dict[str, Any]:
+    """Return what tells a process from all others: its host, its id, and when it started where the system says so."""
     try:
-        lines = event_log(directory).read_bytes().splitlines()
-    except FileNotFoundError:
-        return {}
-    for line in reversed(lines):
-        if line.startswith(b'{"event":"START"'):
-            start: dict[str, Any] = json.loads(line)
-            return start
-    return {}
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        started = stat.rpartition(")")[2].split()[19]  # field 22 of proc(5)
+    except (OSError, IndexError):
+        started = ""
+    return {"host": platform.node(), "pid": pid, "started": started}
+
+
+def _process_of(directory: MapDirectory) -> int | None:
+    """Return the id of the process that works on a map; None if it has not said yet who it is.
+
+    Raises
+    ------
+    EngineError
+        If it is one of another machine.
+    """
+    try:
+        process = read_json(_process_file(directory))
+        if process["host"] != platform.node():
+            raise EngineError(f"the map runs on {process['host']}: stop it there")
+        return int(process["pid"]) if process == _identity(process["pid"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _process_file(directory: MapDirectory) -> Path:
+    return directory.inner / "supervisor.json"
 
 
 def _has_ended(directory: MapDirectory) -> bool:
@@ -294,11 +322,14 @@ def work(directory: MapDirectory) -> bool:
         interrupted.append(number)
         supervisor.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (_STOP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
     log.write("START", pid=os.getpid(), workers=workers)
+    write_json(_process_file(directory), _identity(os.getpid()))
     supervisor.run()
     remove_tree(str(directory.inner / wire.SCRATCH))
+    if interrupted and _STOP not in interrupted:
+        raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
     log.write("END")
     return not interrupted
 

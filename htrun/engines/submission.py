@@ -11,7 +11,7 @@ from htrun.delivery import escape
 from htrun.engines.bundle import write_bundle
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.runner.worker import left_out
+from htrun.runner.files import left_out, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,10 +81,13 @@ def _stage(source: Path, link: Path) -> None:
     if not source.is_dir():
         link.symlink_to(source)
         return
-    link.mkdir()
+    tree = link.with_name(f"{link.name}.part")  # a kill half way must leave nothing that looks whole
+    if tree.exists():
+        remove_tree(str(tree))
+    tree.mkdir()
     for root, directories, names in os.walk(source, followlinks=True, onerror=_raise):
-        here = link / Path(root).relative_to(source)
-        if len(here.parts) - len(link.parts) > 100:
+        here = tree / Path(root).relative_to(source)
+        if len(here.parts) - len(tree.parts) > 100:
             raise EngineError(
                 f"{source}: its symbolic links lead in a circle, or its directories are nested too deeply"
             )
@@ -95,6 +98,7 @@ def _stage(source: Path, link: Path) -> None:
         for name in names:
             if name not in skipped:
                 (here / name).symlink_to(Path(root) / name)
+    tree.rename(link)
 
 
 def _raise(error: OSError) -> None:

@@ -399,4 +399,7 @@ def _kill_group(pid: int) -> None:
 def _kill_worker(pid: int) -> None:
     """Kill a worker that has not been waited for, and what it started."""
     _kill_group(pid)  # there is no group yet if it was only just forked
-    os.kill(pid, signal.SIGKILL)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it was waited for just now, when the signal came that asks for this

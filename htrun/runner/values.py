@@ -222,8 +222,13 @@ class Exporter:
         kind = getattr(getattr(value, "dtype", None), "kind", None)
         if kind is not None and kind in "mM" and hasattr(value, "astype") and not hasattr(value, "index"):
             # tolist() alone gives integers for nanoseconds.
-            plain = value.astype(str if kind == "M" else "timedelta64[us]").tolist()
-            return self.export(_without_nat(plain), where)
+            times = value / sys.modules["numpy"].timedelta64(1, "s") if kind == "m" else value.astype(str)
+            return self.export(_without_nat(times.tolist()), where)
+        names = getattr(getattr(value, "dtype", None), "names", None)
+        if names:
+            if getattr(value, "ndim", 0):
+                return [self.export(item, "%s[%d]" % (where, i)) for i, item in enumerate(value)]
+            return {name: self.export(value[name], "%s[%r]" % (where, name)) for name in names}
         if hasattr(value, "to_dict") and hasattr(value, "columns"):
             names = list(value.columns)
             if len(set(names)) < len(names):
@@ -244,7 +249,7 @@ def _without_nat(value: Any) -> Any:
     """Return None for what NumPy calls NaT, a time that is missing."""
     if isinstance(value, list):
         return [_without_nat(item) for item in value]
-    return None if value == "NaT" else value
+    return None if value == "NaT" or value != value else value
 
 
 def _is_spelt(value: Any) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from . import failures, records, values, wire
 from .calls import decode_call
 from .capture import Capture, Pipe
+from .files import left_out, remove_tree
 from .loading import load_function
 from .process import ProcessState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
     from .calls import Calls
@@ -27,25 +27,6 @@ _COMPONENT = "HTRUN_COMPONENT"
 
 DONE = b"."
 FAILED = b"E"
-
-
-def left_out(directory: str, names: Iterable[str]) -> list[str]:
-    """Return what does not come along with a directory.
-
-    These are links that lead nowhere, pipes and the like, and maps: the one that is being made must not be copied into
-    itself.
-    """
-
-    def comes(path: str) -> bool:
-        try:
-            mode = os.stat(path).st_mode
-        except OSError:
-            return False
-        if stat.S_ISDIR(mode):
-            return not os.path.exists(os.path.join(path, wire.INNER, wire.INFO))
-        return stat.S_ISREG(mode)
-
-    return [name for name in names if not comes(os.path.join(directory, name))]
 
 
 def component_scratch(scratch: str) -> str:
@@ -254,21 +235,3 @@ class Worker:
             path = os.path.join(self.directory, wire.ENVIRONMENT)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
-
-
-def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, directories that the user made read-only included."""
-    import shutil
-
-    def unlock(function: Callable[[str], Any], name: str, _: Any) -> None:
-        try:
-            os.chmod(os.path.dirname(name), 0o700)
-            os.chmod(name, 0o700)
-            function(name)
-        except OSError:
-            pass
-
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(path, onexc=unlock)
-    else:
-        shutil.rmtree(path, onerror=unlock)

@@ -23,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PoolError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 2
 
 
 def act(action: str) -> int:
