@@ -7,9 +7,10 @@ import io
 import json
 import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
-from tests.behaviour.conftest import parse, until
+from tests.behaviour.conftest import HTRUN, parse, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,3 +280,43 @@ def test_a_registry_that_cannot_be_written_is_told(local: Shell, tmp_path: Path)
         done = local("m.py:work", "--args", "-", "--tag", "t", *options, env=env, input="1\n", code=4)
         assert "locked" in done.stderr
     assert not (local.cwd / "results").exists()
+
+
+def test_one_bad_map_hinders_no_command_for_the_others(local: Shell) -> None:
+    """A map of an engine that is not installed is told and can be removed, and the others are shown and waited for."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    calls = local.jsonl("in.jsonl", [1])
+    for tag in ("bad", "good"):
+        local("m.py:f", "--args", calls, "--tag", tag)
+    info = local.path("bad") / ".htrun" / "map.json"
+    info.write_text(info.read_text().replace('"engine": "local"', '"engine": "gone"'))
+    done = local("status")
+    assert "good" in done.stdout
+    assert "'gone'" in done.stderr
+    done = local("wait", "bad", "good", code=4)
+    assert "'gone'" in done.stderr
+    assert "1 completed" in done.stderr
+    local("remove", "bad", code=4)
+    local("remove", "bad", "--force")
+    assert local("tags").lines == ["good"]
+
+
+def test_a_map_out_of_reach_keeps_its_tag(local: Shell) -> None:
+    """While the directory of a map cannot be read, its tag is not given to another."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    calls = local.jsonl("in.jsonl", [1])
+    local("m.py:f", "--args", calls, "--tag", "t", "--results", "disk")
+    (local.cwd / "disk").chmod(0)
+    try:
+        assert "taken" in local("m.py:f", "--args", calls, "--tag", "t", code=4).stderr
+    finally:
+        (local.cwd / "disk").chmod(0o700)
+    assert local("collect", "t", "--values").rows == [1]
+
+
+def test_what_was_printed_is_given_byte_by_byte(local: Shell) -> None:
+    """``htrun stdout`` gives the bytes that a component has written, whatever they are."""
+    local.write("m.py", "import os\n\ndef f(x):\n    os.write(1, bytes(range(256)))\n")
+    local.run("m.py:f", [0])
+    done = subprocess.run([HTRUN, "stdout", "t", "0"], cwd=local.cwd, env=local.env, capture_output=True, check=True)
+    assert done.stdout == bytes(range(256))

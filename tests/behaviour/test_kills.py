@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -241,3 +242,54 @@ def condor_queue(shell: Shell, request: pytest.FixtureRequest) -> Callable[[], i
         return lambda: 0
     tool = request.getfixturevalue("condor_tool")
     return lambda: sum(ad.startswith(f"{shell.home}/") for ad in tool("condor_q", "-af", "Iwd").splitlines())
+
+
+def test_a_shutdown_leaves_the_map_to_be_carried_on(local: Shell) -> None:
+    """SIGTERM, as a shutdown sends it, ends the process of a map, and ``htrun wait`` carries on; Ctrl-C is for good."""
+    steps = Steps(local)
+    local(*steps.words, "--detach")
+    steps.wait_for_3()
+    (supervisor,) = [pid for pid in local.processes() if pid == os.getsid(pid)]
+    os.kill(supervisor, signal.SIGTERM)
+    until(lambda: not local.processes(), "nothing is left of it", 10)
+    assert local.counts() == {"COMPLETED": 3, "IDLE": 3}
+    steps.let_go()
+    assert "SIGTERM" in local("wait", "t").stderr
+    steps.check()
+
+
+def test_only_the_process_of_the_map_is_signalled(local: Shell) -> None:
+    """A process that has got the number of one that worked on a map is left alone."""
+    steps = Steps(local)
+    local(*steps.words, "--detach")
+    steps.wait_for_3()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        file = local.path() / ".htrun" / "supervisor.json"
+        process = json.loads(file.read_text())
+        file.write_text(json.dumps({**process, "pid": other.pid}))
+        removing = local.start("remove", "t")
+        time.sleep(1)
+        assert other.poll() is None
+        file.write_text(json.dumps(process))
+        removing.communicate(timeout=PATIENCE_S)
+        assert removing.returncode == 0
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_component_that_locks_its_scratch_spoils_no_other(local: Shell) -> None:
+    """Directories without permissions that a component leaves are removed, and the next one has an empty scratch."""
+    local.write(
+        "m.py",
+        """
+        import os
+
+        def f(x):
+            found = os.listdir()
+            for i in range(5):
+                os.makedirs(f"{i}/deep")
+                os.chmod(f"{i}", 0)
+            return found
+        """,
+    )
+    assert [row["output"] for row in local.run("m.py:f", range(4), "--workers", 1)] == [[]] * 4

@@ -177,3 +177,20 @@ def test_a_map_is_replaced_only_by_one_that_was_submitted(condor: Shell) -> None
     assert "--chunk-size" in done.stderr
     assert condor("collect", "t", "--values").rows == [7]
     assert [path.name for path in (condor.cwd / "results").iterdir()] == ["t"]
+
+
+def test_wait_keeps_to_exitfirst(condor: Shell) -> None:
+    """A map that was started with ``-x`` and left to itself is stopped at the first failure by who waits for it."""
+    condor.write("m.py", "import time\n\ndef f(x):\n    if x == 0: raise ValueError\n    time.sleep(60)\n")
+    condor("m.py:f", "--args", condor.jsonl("in.jsonl", range(4)), "--tag", "t", "-x", "--detach")
+    started = time.monotonic()
+    condor("wait", "t", code=1)
+    assert condor.counts() == {"ERRORED": 1, "REMOVED": 3}
+    assert time.monotonic() - started < 50
+
+
+def test_many_jobs_that_die_are_told_soon(condor: Shell) -> None:
+    """Jobs that die without a record have errors that say how, however many there are."""
+    condor.write("m.py", "import os, time\n\ndef f(x):\n    os.kill(os.getppid(), 9)\n    time.sleep(60)\n")
+    done = condor("m.py:f", "--args", condor.jsonl("in.jsonl", range(20)), "--tag", "t", "--tb", "line", code=1)
+    assert done.stderr.count("JobDied: the job left no record of this component: it was killed by signal 9") == 40

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,6 @@ from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownDelivery, UnknownEngine
 from htrun.store import MapBuilder, MapDirectory, Submission
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
 
@@ -168,3 +166,19 @@ def test_what_jobs_bring_along(directory: MapDirectory) -> None:
     first = (directory.inner / "htrun.pyz").read_bytes()
     write_jobs(directory, Submission(0, 0, 2, ((0, 3),)))
     assert (directory.inner / "htrun.pyz").read_bytes() == first  # after a crash it is written again
+
+
+def test_staging_that_was_cut_short_is_done_again(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill while a directory is staged leaves nothing that looks whole: the next attempt stages all of it."""
+    submission = Submission(0, 0, 2, ((0, 3),))
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "symlink_to", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_jobs(directory, submission)
+    monkeypatch.undo()
+    write_jobs(directory, submission)
+    assert (directory.inner / "stage" / "f1" / "leaf").read_text() == "leaf"
+    assert (directory.inner / "stage" / "f1" / "empty").is_dir()
