@@ -1,5 +1,16 @@
-"""``python -m htrun`` is the command ``htrun``."""
+"""The command ``htrun``, and ``python -m htrun``."""
 
-from htrun.cli import main
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it can say in words that it was interrupted
+    from htrun.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -236,6 +236,8 @@ def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
     text, _, brought = call.partition(b"\t")
     if text.startswith(b'"'):
         return _dumps("<pickled arguments>")
+    if text[-1:] not in (b"]", b"}"):
+        return _dumps("<damaged>")
     if not brought and PATH_KEY.encode() not in text and b"NaN" not in text and b"Infinity" not in text:
         return text
     given = {name: files[identifier]["given"] for identifier, name in json.loads(brought)} if brought else {}

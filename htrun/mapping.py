@@ -131,7 +131,7 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
             except BaseException as error:
                 if map_ is not None:
                     try:
-                        map_.stop_locked()
+                        map_.stop_locked("its map could not be submitted")
                     except HtrunError:
                         if not replaced:
                             raise EngineError(
@@ -162,7 +162,7 @@ class _Replaced:
         self._entry = registry.entry(tag)
         for directory in (registry.find(tag), MapDirectory(request.results / tag)):
             if directory is not None and directory.info_file.exists():
-                Map(tag, directory, registry).stop_locked()
+                Map(tag, directory, registry).stop_locked("its map is replaced")
             if directory is not None:
                 self._paths.append(directory.path)
 

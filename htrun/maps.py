@@ -16,7 +16,7 @@ from htrun.records import Records
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, move_aside, read_json
+from htrun.store import MapDirectory, move_aside, read_json, sweep
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -121,15 +121,20 @@ class Map:
         if events:
             self._jobs = fold(self._jobs, events)
             self._job_index = None
-        touched = set()
-        for state in self._jobs.values():
-            if state.records is None or state.records in self._settled:
-                continue
-            if state.is_over or self.engine.records_are_live:
-                touched.add(state.records)
-                if state.status is ComponentStatus.COMPLETED and not self.engine.records_are_live:
-                    self._settled.add(state.records)
-        fresh = [self.records.read(name) for name in touched]
+        if self.engine.records_are_live:  # so that they count whatever has become of the log
+            touched = self.directory.job_names()
+        else:
+            touched = {
+                state.records
+                for state in self._jobs.values()
+                if state.is_over and state.records is not None and state.records not in self._settled
+            }
+            self._settled.update(
+                state.records
+                for state in self._jobs.values()
+                if state.status is ComponentStatus.COMPLETED and state.records is not None
+            )
+        fresh = [self.records.read(name) for name in sorted(touched)]
         if events or any(fresh):
             self._codes = self._resolve()
 
@@ -241,7 +246,8 @@ class Map:
             The component's record.
         """
         if record is not None:
-            error: dict[str, Any] = record.data["error"]
+            unknown = {"type": "Unknown", "message": "the record is damaged, and does not say what went wrong"}
+            error: dict[str, Any] = {"frames": [], **unknown, **record.data.get("error", {})}
             return error
         state = self.job_of(component)
         assert state is not None, "without a job there is no error"
@@ -325,15 +331,15 @@ class Map:
                 self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
             return reason
 
-    def stop(self) -> None:
-        """Let no component run any more; what is finished stays. Raises EngineError."""
+    def stop(self, reason: str) -> None:
+        """Let no component run any more, for a reason in words; what is finished stays. Raises EngineError."""
         with self.registry.lock_tag(self.tag):
-            self.stop_locked()
+            self.stop_locked(reason)
 
-    def stop_locked(self) -> None:
+    def stop_locked(self, reason: str) -> None:
         """Do as ``stop`` does for a caller that holds the lock of the tag."""
         if self._is_there():  # another map may have its place by now
-            self.engine.act(self.directory, "remove")
+            self.engine.act(self.directory, "remove", reason)
 
     def remove(self, *, force: bool = False) -> None:
         """Stop the map and delete it with all its results.
@@ -350,7 +356,7 @@ class Map:
         """
         with self.registry.lock_tag(self.tag):
             try:
-                self.stop_locked()
+                self.stop_locked("its map is removed by htrun")
             except HtrunError as error:
                 if not force:
                     raise EngineError(
@@ -381,6 +387,7 @@ def delete_directory(tag: str, registry: TagRegistry) -> None:
         registry.forget(tag)
     if grave is not None:
         remove_tree(str(grave))
+        sweep(grave.parent)
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)

@@ -75,6 +75,7 @@ class Record:
 
 
 _NONE, _COMPLETED, _ERRORED = 0, 1, 2
+_OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600
@@ -123,16 +124,16 @@ class Records:
             comma = line.find(b",")
             try:
                 component = int(line[start:comma])
-                completed = line[comma + 11 : comma + 12] == b"C"  # ,"status":"C...
+                outcome = _OUTCOMES[line[comma + 11 : comma + 13]]  # ,"status":"CO...
                 if component < 0 or component >= len(self.outcomes):
                     raise IndexError
-            except (ValueError, IndexError):
+            except (ValueError, KeyError, IndexError):
                 position += len(line)  # a torn line that a later one was appended to
                 continue
             if self.outcomes[component] == _NONE:
                 self.finished += 1
-            self.outcomes[component] = _COMPLETED if completed else _ERRORED
-            if completed:
+            self.outcomes[component] = outcome
+            if outcome == _COMPLETED:
                 self.errored.discard(component)
             else:
                 self.errored.add(component)

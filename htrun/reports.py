@@ -203,12 +203,12 @@ class ErrorReport:
             node = self.error.get("node")
             return f"[node {node}]" if node else "[it left no record]"
         environment = record.environment()
-        parts = [f"node {record.data['node']}"]
+        parts = [f"node {record.data.get('node', 'unknown')}"]
         if "python" in environment:
             parts.append(f"Python {environment['python']} ({environment['executable']})")
         if record.data.get("attempt", 1) > 1:
             parts.append(f"attempt {record.data['attempt']}")
-        parts.append(f"after {duration(record.data['wall_s'])}")
+        parts.append(f"after {duration(record.data.get('wall_s', 0.0))}")
         return f"[{', '.join(parts)}]"
 
 

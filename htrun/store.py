@@ -6,6 +6,8 @@ import array
 import contextlib
 import json
 import os
+import platform
+import re
 import shutil
 import stat
 import tempfile
@@ -118,6 +120,13 @@ class MapDirectory:
     def lock_file(self, name: str) -> Path:
         """Return the path of one of the map's locks."""
         return self.inner / f"{name}.lock"
+
+    def job_names(self) -> set[str]:
+        """Return the names of the job directories that there are."""
+        try:
+            return set(os.listdir(self.jobs))  # noqa: PTH208 (names alone)
+        except FileNotFoundError:
+            return set()
 
     @contextlib.contextmanager
     def lock(self, name: str, timeout: float = -1) -> Iterator[None]:
@@ -267,6 +276,7 @@ class MapBuilder:
 
     def __init__(self, parent: Path) -> None:
         self.directory = MapDirectory(_make_temporary(parent))
+        sweep(parent)
         self.directory.path.chmod(0o777 & ~_umask())
         self.directory.inner.mkdir(mode=0o700)
         self.directory.jobs.mkdir()
@@ -319,7 +329,32 @@ def _make_temporary(parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         # Another process may be tidying up the parent that it made for a map that came to nothing.
         with contextlib.suppress(FileNotFoundError):
-            return Path(tempfile.mkdtemp(prefix=".htrun-new-", dir=parent))
+            return Path(tempfile.mkdtemp(prefix=_hidden_prefix("new"), dir=parent))
+
+
+def _hidden_prefix(kind: str) -> str:
+    """Return how the names of this process's directories begin that are no maps yet, or any more."""
+    return f".htrun-{kind}-{platform.node()}-{os.getpid()}-"
+
+
+def sweep(parent: Path) -> None:
+    """Remove what processes of this machine that were killed have left half made or half removed beside maps."""
+    host = re.compile(rf"\.htrun-(new|removed)-{re.escape(platform.node())}-([0-9]+)-")
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(parent):
+            found = host.match(entry.name)
+            if found and not _is_running(int(found[2])):
+                remove_tree(entry.path)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def move_aside(path: Path) -> Path | None:
@@ -327,7 +362,7 @@ def move_aside(path: Path) -> Path | None:
 
     What cannot be moved, such as a mount point, stays where it is.
     """
-    aside = path.parent / f".htrun-removed-{os.getpid()}-{os.urandom(4).hex()}"
+    aside = path.parent / f"{_hidden_prefix('removed')}{os.urandom(4).hex()}"
     try:
         return path.rename(aside)
     except FileNotFoundError:

@@ -95,6 +95,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status; the error of a user is a message, never a traceback of ours."""
     _open_closed_streams()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = _call(sys.argv[1:] if args is None else args)
         sys.stdout.flush()
@@ -142,7 +144,11 @@ def _explain(error: OSError) -> tuple[str, ExitCode]:
 
 
 def _leave(status: int) -> None:
-    """Exit, whatever threads the target has started when it was imported."""
+    """Exit, whatever threads the target has started when it was imported, and whatever cannot be written."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):  # that was told already; Python must not tell it again while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     threads = sys.modules.get("threading")
     if threads is not None and any(not t.daemon for t in threads.enumerate() if t is not threads.main_thread()):
         for stream in (sys.stdout, sys.stderr):

@@ -149,7 +149,8 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
         line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
         if record is not None:
             data = record.data
-            line += f" {data['node']} attempt {data['attempt']} {data['wall_s']:.3f}s {data.get('memory_mb', 0):.0f}MB"
+            where, attempt = data.get("node", "unknown"), data.get("attempt", 1)
+            line += f" {where} attempt {attempt} {data.get('wall_s', 0.0):.3f}s {data.get('memory_mb', 0):.0f}MB"
         click.echo(line)
     return ExitCode.OK
 

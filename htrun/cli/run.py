@@ -266,7 +266,7 @@ def _interrupted(talk: Talk, map_: Map) -> ExitCode:
         talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")
         talk.say(f"come back with 'htrun wait {map_.tag}', or end them with 'htrun remove {map_.tag}'")
     else:
-        map_.stop()
+        map_.stop("interrupted")
         map_.refresh()
         talk.say(f"interrupted; the run was stopped ({finished})", fg="yellow")
         talk.say(f"'htrun collect {map_.tag}' has the results so far, 'htrun remove {map_.tag}' deletes them")

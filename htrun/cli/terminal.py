@@ -159,7 +159,7 @@ def follow(map_: Map, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_
         for changed in map_.watch():
             progress.show(changed=changed)
             if max_failures and map_.errored >= max_failures and map_.is_active:
-                map_.stop()
+                map_.stop(f"its map stopped after {max_failures} error{'s' * (max_failures > 1)}")
     finally:
         progress.clear()
 

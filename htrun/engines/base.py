@@ -68,8 +68,8 @@ class Engine(Protocol):
         """Return how a process ended that has left components behind, which ``submit`` would take up; None if none."""
         ...
 
-    def act(self, directory: MapDirectory, action: Action) -> None:
-        """Do something to all unfinished components of a map. Raises EngineError."""
+    def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
+        """Do something to all unfinished components of a map, for a reason in words. Raises EngineError."""
         ...
 
 

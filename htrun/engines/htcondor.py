@@ -145,7 +145,7 @@ class HTCondorEngine:
             return None
         return "the command that made it was killed before it had submitted the jobs"
 
-    def act(self, directory: MapDirectory, action: Action) -> None:
+    def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
         """Remove the map's jobs and wait until the schedd has let go of them; see ``Engine``."""
         assert action == "remove"
         if not directory.read_submissions():
@@ -153,7 +153,7 @@ class HTCondorEngine:
         schedd = locate_schedd()
         constraint = map_constraint(directory)
         with translated("cannot remove the jobs"):
-            schedd.act(bindings().JobAction.Remove, constraint)
+            schedd.act(bindings().JobAction.Remove, constraint, reason)
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self._has_jobs(schedd, constraint):
             if time.monotonic() > deadline:

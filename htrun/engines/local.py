@@ -113,7 +113,7 @@ class LocalEngine:
             return f"there is no space left on the disk of {directory.path}"
         return "the process that ran it on this machine was killed, perhaps for lack of memory"
 
-    def act(self, directory: MapDirectory, action: Action) -> None:
+    def act(self, directory: MapDirectory, action: Action, reason: str) -> None:  # noqa: ARG002 (nobody asks here)
         """Stop the map's process; see ``Engine``."""
         assert action == "remove"
         deadline = time.monotonic() + _STOP_SECONDS
@@ -140,16 +140,17 @@ class LocalEvents:
         alive = is_alive(self._directory)  # before reading: what happens later is for the next time
         over = set()
         for row in self._rows():
-            if "job" not in row:
-                continue
-            event = JobEvent(
-                job=row["job"],
-                kind=EventKind[row["event"]],
-                time=row["time"],
-                position=self._position,
-                components=((row["start"], row["stop"]),),
-                records=str(row["worker"]),
-            )
+            try:
+                event = JobEvent(
+                    job=int(row["job"]),
+                    kind=EventKind[row["event"]],
+                    time=float(row["time"]),
+                    position=self._position,
+                    components=((int(row["start"]), int(row["stop"])),),
+                    records=str(row["worker"]),
+                )
+            except (KeyError, TypeError, ValueError):
+                continue  # not of a job, or damaged
             if event.kind.is_final:
                 over.add(event.job)
             elif not alive:
@@ -161,7 +162,7 @@ class LocalEvents:
                 if state.status is ComponentStatus.RUNNING and job not in over:
                     yield _given_back(job, self._position)
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[Any]:
         try:
             with event_log(self._directory).open("rb") as file:
                 file.seek(self._position)

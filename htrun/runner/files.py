@@ -18,7 +18,15 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
     These are links that lead nowhere or back to where they are, pipes and the like, and maps: the one that is being
     made must not be copied into itself.
     """
-    here = os.path.join(os.path.realpath(directory), "")
+    real = os.path.realpath(directory)
+
+    def leads_back(target: str) -> bool:
+        way = directory
+        while way != os.path.dirname(way):  # what was followed to here, through links or not
+            if os.path.realpath(way) == target:
+                return True
+            way = os.path.dirname(way)
+        return os.path.join(real, "").startswith(os.path.join(target, ""))
 
     def comes(path: str) -> bool:
         try:
@@ -27,7 +35,7 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
             return False
         if not stat.S_ISDIR(mode):
             return stat.S_ISREG(mode)
-        if os.path.islink(path) and here.startswith(os.path.join(os.path.realpath(path), "")):
+        if os.path.islink(path) and leads_back(os.path.realpath(path)):
             return False
         return not os.path.exists(os.path.join(path, wire.INNER, wire.INFO))
 

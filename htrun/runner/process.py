@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import _signal
 import os
+import resource
 import signal
 import sys
+import time
 from typing import Any
 
 _SIGNALS = [
@@ -15,6 +17,9 @@ _SIGNALS = [
         *("SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU", "SIGXFSZ"),
     )
 ]
+_LIMITS = [
+    getattr(resource, name) for name in ("RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_CPU")
+]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 # Most functions take less time than these need with the conversions that Python puts around them.
@@ -23,7 +28,7 @@ _variables: Any = getattr(os.environ, "_data", os.environ)
 
 
 class ProcessState:
-    """Signal handlers, timers, the umask, environment variables, ``sys.argv`` and the recursion limit, as they are now.
+    """Signal handlers, timers, limits, the umask, environment variables, ``sys.path`` and the like, as they are now.
 
     Parameters
     ----------
@@ -38,7 +43,10 @@ class ProcessState:
         self._free = os.fsencode(free) if _variables is not os.environ else free
         self._variables = dict(_variables)
         self._environ = dict(os.environ)
+        self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._limits = [(limit, resource.getrlimit(limit)) for limit in _LIMITS]
         self._argv = list(sys.argv)
+        self._path = list(sys.path)
         self._recursion_limit = sys.getrecursionlimit()
 
     def restore(self) -> None:
@@ -48,10 +56,20 @@ class ProcessState:
         for number, handler in zip(_SIGNALS, self._handlers):
             if handler is not None and _get_handler(number) is not handler:
                 signal.signal(number, handler)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        for limit, value in self._limits:
+            if resource.getrlimit(limit) != value:
+                try:
+                    resource.setrlimit(limit, value)
+                except (OSError, ValueError):
+                    pass  # the hard limit was lowered, which is for good
         os.umask(self._umask)
         self._variables[self._free] = _variables.get(self._free)
         if _variables != self._variables:
             os.environ.clear()
             os.environ.update(self._environ)
+            time.tzset()
         sys.argv[:] = self._argv
+        if sys.path != self._path:
+            sys.path[:] = self._path
         sys.setrecursionlimit(self._recursion_limit)

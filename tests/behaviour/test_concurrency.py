@@ -153,7 +153,7 @@ def test_what_is_done_to_a_map_does_not_reach_the_one_that_replaced_it(local: Sh
     local("m.py:f", "--args", slow, "--tag", "t", "--detach")
     old = Map.load("t", load(local.env))
     local("m.py:f", "--args", quick, "--tag", "t", "--overwrite", "--detach")
-    old.stop()
+    old.stop("a test")
     old.remove()
     local("wait", "t")
     assert [row["output"] for row in local.outputs()] == [0.5, 0.5]

@@ -232,6 +232,7 @@ def test_a_command_killed_at_any_moment_leaves_no_map_or_a_whole_one(
         shell(*words)  # the tag is free
     assert [row["output"] for row in shell.outputs()] == list(range(5))
     assert sorted(p.name.split("-")[0] for p in ran.iterdir()) == list("01234"), "a component ran twice"
+    assert [p.name for p in (shell.cwd / "results").iterdir()] == ["t"] or tags
     assert condor_queue() == 0
 
 

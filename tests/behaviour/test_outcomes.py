@@ -35,7 +35,8 @@ def neighbour(number):
     Path("mine").write_text("mine")
     fails = subprocess.run(["false"]).returncode
     state = [fails, sys.getrecursionlimit(), os.stat("mine").st_mode & 0o700, signal.getitimer(signal.ITIMER_REAL)[0],
-             len(sys.argv), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "SPOILT" in os.environ]
+             len(sys.argv), signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "SPOILT" in os.environ,
+             len(signal.pthread_sigmask(signal.SIG_BLOCK, ())), len(sys.path) > 2, time.tzname[0] == "JST"]
     return {"number": number, "found": found, "stdin": sys.stdin.read(), "state": state}
 
 def spoils_the_process(number):
@@ -43,6 +44,11 @@ def spoils_the_process(number):
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.setitimer(signal.ITIMER_REAL, 30)
     sys.setrecursionlimit(120)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    sys.path.clear()
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
     os.umask(0o777)
     os.environ["PATH"] = "/nowhere"
     os.environ["SPOILT"] = "yes"
@@ -359,7 +365,7 @@ def test_the_next_component_of_the_job_does_not_notice(shared: Shared, case: Cas
             "number": number,
             "found": [],
             "stdin": "",
-            "state": [1, sys.getrecursionlimit(), 0o600, 0.0, 1, True, False],
+            "state": [1, sys.getrecursionlimit(), 0o600, 0.0, 1, True, False, 0, True, False],
         },
     }
     if case.function.startswith(("closes", "prints", "replaces", "exits_hard", "aborts")):

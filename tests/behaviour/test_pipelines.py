@@ -95,6 +95,7 @@ def test_a_reader_that_has_enough_is_no_error(local: Shell, command: str) -> Non
     assert done.stderr == ""
     full = bash(local, f"htrun {command} > /dev/full")
     assert full.code == 3
+    assert bash(local, "htrun --help > /dev/full").code == 3
     assert "cannot write the output: No space left on device" in full.stderr
 
 

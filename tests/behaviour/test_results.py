@@ -359,3 +359,22 @@ def test_collect_shows_what_is_there_so_far(shell: Shell) -> None:
     shell("wait", "t")
     assert [row["output"] for row in shell.outputs()] == [0, 1, 2]
     assert shell("collect", "t").stdout == (shell.path() / "outputs.jsonl").read_text()
+
+
+def test_results_do_not_depend_on_the_event_log(local: Shell) -> None:
+    """What has a record counts, be the log of events lost or damaged; odd records are passed over."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    local.run("m.py:f", range(3), "--workers", 1)
+    inner = local.path() / ".htrun"
+    (inner / "events.jsonl").write_text('null\n5\n{"job":"x"}\n{"job":0}\n[]\ngarbage\n')
+    with (inner / "jobs" / "0" / "records.jsonl").open("a") as file:
+        file.write('{"component":0,"status":"WHAT"}\n{"component":1,"status":"ERRORED"}\n')
+    assert [row["status"] for row in local("collect", "t").rows] == ["COMPLETED", "ERRORED", "COMPLETED"]
+    assert "damaged" in local("errors", "t").stdout
+    (inner / "events.jsonl").unlink()
+    local("wait", "t", code=1)
+    local("status")
+    assert [row["status"] for row in local.outputs()] == ["COMPLETED", "ERRORED", "COMPLETED"]
+    with (inner / "calls.jsonl").open("r+b") as file:
+        file.truncate(5)
+    assert local("collect", "t", "--with-inputs").rows[-1]["input"] == "<damaged>"

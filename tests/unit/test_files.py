@@ -30,6 +30,16 @@ def test_what_is_left_out(tmp_path: Path) -> None:
     assert sorted(set(names) - set(left_out(str(tmp_path), names))) == ["directory", "file", "to directory", "to file"]
 
 
+def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
+    """Directories that hold links to each other are followed once around, and not for ever."""
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "to").symlink_to(f"../{other}")
+    assert left_out(str(tmp_path), ["a", "b"]) == []
+    assert left_out(str(tmp_path / "a"), ["to"]) == []
+    assert left_out(str(tmp_path / "a" / "to"), ["to"]) == ["to"]
+
+
 def test_directories_that_nobody_may_enter_are_removed(tmp_path: Path) -> None:
     """A tree is removed although directories in it may be neither listed nor written to; links are not followed."""
     outside = tmp_path / "outside"
