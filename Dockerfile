@@ -6,7 +6,7 @@ FROM debian:forky-slim
 ARG UID=1000
 
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates condor make python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates condor make python3-venv tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid "$UID" --create-home --shell /bin/bash htrun
 
@@ -24,5 +24,5 @@ WORKDIR /home/htrun
 COPY --chown=htrun examples examples
 ENV PATH=/opt/venv/bin:$PATH CONDOR_CONFIG=/home/htrun/.cache/htrun-pool/pool/condor_config
 COPY --chown=htrun tests/pool/entrypoint.sh /opt/htrun/
-ENTRYPOINT ["bash", "/opt/htrun/entrypoint.sh"]
+ENTRYPOINT ["tini", "--", "bash", "/opt/htrun/entrypoint.sh"]
 CMD ["bash"]

@@ -66,9 +66,15 @@ def check_request(request: MapRequest, settings: Settings) -> None:
     if request.tag is None:
         return
     check_tag(request.tag)
+    registry = TagRegistry(settings.tags)
     if not request.overwrite:
-        TagRegistry(settings.tags).check_free(request.tag)
-    _check_place(request.results / request.tag, overwrite=request.overwrite)
+        registry.check_free(request.tag)
+    try:
+        _check_place(request.results / request.tag, overwrite=request.overwrite)
+    except UsageError:
+        if not request.overwrite:
+            registry.check_free(request.tag)  # the map there may have been made just now, under this tag
+        raise
 
 
 def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Settings) -> Map:

@@ -32,7 +32,7 @@ from htrun.state import ComponentStatus, EventKind, JobEvent
 from htrun.store import read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from htrun.engines.base import Action
     from htrun.state import JobState
@@ -117,15 +117,26 @@ class LocalEngine:
         """Stop the map's process; see ``Engine``."""
         assert action == "remove"
         deadline = time.monotonic() + _STOP_SECONDS
+        pause = 0.01
         while is_alive(directory):
+            host = _recorded_process(directory).get("host", platform.node())
+            if host != platform.node():
+                raise EngineError(f"the map runs on {host}: stop it there")
             process = _process_of(directory)
             if process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, _STOP if time.monotonic() < deadline else signal.SIGKILL)
-            for _ in range(100):
-                if not is_alive(directory):
-                    return
-                time.sleep(0.01)
+            pause = min(2 * pause, 0.5)
+            _wait_until(lambda: not is_alive(directory), pause)
+        # It has let go of the map, and is about to end.
+        _wait_until(lambda: _process_of(directory) is None, _STOP_SECONDS)
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until a condition holds, or some seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 class LocalEvents:
@@ -226,27 +237,27 @@ def _identity(pid: int) -> dict[str, Any]:
     """Return what tells a process from all others: its host, its id, and when it started where the system says so."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        started = stat.rpartition(")")[2].split()[19]  # field 22 of proc(5)
+        fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on
+        started = fields[19] if fields[0] != "Z" else "and ended"
     except (OSError, IndexError):
         started = ""
     return {"host": platform.node(), "pid": pid, "started": started}
 
 
-def _process_of(directory: MapDirectory) -> int | None:
-    """Return the id of the process that works on a map; None if it has not said yet who it is.
-
-    Raises
-    ------
-    EngineError
-        If it is one of another machine.
-    """
+def _recorded_process(directory: MapDirectory) -> dict[str, Any]:
+    """Return what the process that works on a map, or did so last, has said of itself; nothing if it has not."""
     try:
         process = read_json(_process_file(directory))
-        if process["host"] != platform.node():
-            raise EngineError(f"the map runs on {process['host']}: stop it there")
-        return int(process["pid"]) if process == _identity(process["pid"]) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return process if isinstance(process, dict) else {}
+
+
+def _process_of(directory: MapDirectory) -> int | None:
+    """Return the id of the process of a map if it is one of this machine, and still runs."""
+    process = _recorded_process(directory)
+    pid = process.get("pid")
+    return pid if isinstance(pid, int) and process == _identity(pid) else None
 
 
 def _process_file(directory: MapDirectory) -> Path:
