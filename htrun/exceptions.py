@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,11 @@ class ExitCode(IntEnum):
     USAGE = 4  # the command line or the input is wrong
     EMPTY = 5  # nothing to run
     HELD = 6  # components are held and nothing else is left to wait for
+
+
+def is_write_failure(error: OSError) -> bool:
+    """Tell whether an error means that there is no room, or no way, to write what is to be written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class HtrunError(Exception):

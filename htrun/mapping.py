@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
-from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError
+from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
 from htrun.maps import Map
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
@@ -113,7 +113,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         for directory in made:
             with contextlib.suppress(OSError):  # another map is in it by now
                 directory.rmdir()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        if isinstance(error, OSError) and is_write_failure(error):
             raise OSError(error.errno, error.strerror, error.filename or str(request.results)) from error
         if isinstance(error, OSError):
             where = error.filename or request.results

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import errno
 import io
 import os
 import signal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from htrun import __version__
-from htrun.exceptions import BadInputs, ExitCode, HtrunError
+from htrun.exceptions import BadInputs, ExitCode, HtrunError, is_write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +133,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _explain(error: OSError) -> tuple[str, ExitCode]:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+    if is_write_failure(error):
         return f"cannot write {error.filename or 'the output'}: {error.strerror}", ExitCode.INTERNAL
     if isinstance(error, FileNotFoundError) and not error.filename:
         return "the current directory is not there any more: change to another one", ExitCode.USAGE

@@ -83,7 +83,7 @@ class LocalEngine:
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
-        while _process_of(directory) != process.pid:
+        while _recorded_process(directory).get("pid") != process.pid:  # it may have ended by the time of this look
             if process.poll() is not None or time.monotonic() > deadline:
                 said = _last_words(directory) or "no reason given"
                 raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -171,3 +173,18 @@ def test_who_waits_for_a_map_that_is_replaced_is_told(local: Shell) -> None:
         _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 2
         assert "replaced" in err
+
+
+def test_a_map_may_end_before_the_command_looks(local: Shell) -> None:
+    """On a busy machine a short map may have ended by the time that the command looks whether it has started."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    script = (
+        "import sys, time; sleep = time.sleep; time.sleep = lambda seconds: sleep(2); "
+        "sys.argv = ['htrun', 'm.py:f', '--args', 'in.jsonl', '--tag', 't']; from htrun.cli import main; main()"
+    )
+    local.jsonl("in.jsonl", [7])
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=local.cwd, env=local.env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert local.outputs()[0]["output"] == 7
