@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from htrun.maps import Map
     from htrun.records import Record
+    from htrun.view import MapView
 
 Format = Literal["jsonl", "csv", "tsv"]
 Default = Literal["error", "repr", "skip", "null"]
@@ -67,7 +67,7 @@ class Exporter:
 
     Parameters
     ----------
-    map_ : Map
+    map_ : MapView
     statuses : iterable of ComponentStatus, optional
         Only components with one of these; by default those that are finished or held, and all of them once nothing
         can become of the others any more.
@@ -86,7 +86,7 @@ class Exporter:
 
     def __init__(
         self,
-        map_: Map,
+        map_: MapView,
         *,
         statuses: Iterable[ComponentStatus] | None = None,
         with_inputs: bool = False,
@@ -294,13 +294,13 @@ def _cell(value: Any) -> Any:
 
 
 def error_record(
-    map_: Map, component: int, record: Record | None, environments: dict[Path, dict[str, Any]]
+    map_: MapView, component: int, record: Record | None, environments: dict[Path, dict[str, Any]]
 ) -> dict[str, Any]:
     """Return all that is known of a component's error, as a line of ``errors.jsonl`` holds it.
 
     Parameters
     ----------
-    map_ : Map
+    map_ : MapView
     component : int
     record : Record or None
     environments : dict
@@ -318,7 +318,7 @@ def error_record(
     return result
 
 
-def run_summary(map_: Map, outputs: Exporter) -> dict[str, Any]:
+def run_summary(map_: MapView, outputs: Exporter) -> dict[str, Any]:
     """Return what ``run.json`` holds: what ran, where, when, how it ended, and what ``outputs.jsonl`` cannot show."""
     info = map_.directory.info
     return {
@@ -342,7 +342,7 @@ def run_summary(map_: Map, outputs: Exporter) -> dict[str, Any]:
     }
 
 
-def results_are_written(map_: Map) -> bool:
+def results_are_written(map_: MapView) -> bool:
     """Tell whether the result files were written when what is known of the map was the same as now.
 
     Files that were removed since are left alone: make does so to a target whose rule failed.
@@ -354,7 +354,7 @@ def results_are_written(map_: Map) -> bool:
     return bool(summary.get("counts") == {status.value: count for status, count in map_.counts().items()})
 
 
-def write_results(map_: Map) -> None:
+def write_results(map_: MapView) -> None:
     """Write ``outputs.jsonl``, ``errors.jsonl`` and ``run.json`` of a map that has ended, unless they are right."""
     directory = map_.directory
     with directory.lock("results"):

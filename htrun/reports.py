@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
-    from htrun.maps import ComponentHold, Map
+    from htrun.view import ComponentHold, MapView
 
 Traceback = Literal["auto", "short", "line", "no"]
 
@@ -70,12 +70,12 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: max(0, limit - 3)] + "..."
 
 
-def input_text(map_: Map, component: int) -> str:
+def input_text(map_: MapView, component: int) -> str:
     """Return a component's input as JSON, whole."""
     return display_input(map_.directory.call(component), map_.directory.files).decode("utf-8", "replace")
 
 
-def call_text(map_: Map, component: int) -> str:
+def call_text(map_: MapView, component: int) -> str:
     """Return a component's call as Python would write it, shortened: ``measure('a.py', size=3)``."""
     name = map_.directory.info["target"]["reference"]["qualname"]
     given = json.loads(input_text(map_, component))
@@ -91,11 +91,11 @@ class ErrorReport:
 
     Parameters
     ----------
-    map_ : Map
+    map_ : MapView
     component : int
     """
 
-    def __init__(self, map_: Map, component: int) -> None:
+    def __init__(self, map_: MapView, component: int) -> None:
         self.map_ = map_
         self.component = component
         self.record = map_.records.get(component)
@@ -242,18 +242,18 @@ def span_text(numbers: Iterable[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
-def slowest(map_: Map, number: int) -> list[tuple[float, int]]:
+def slowest(map_: MapView, number: int) -> list[tuple[float, int]]:
     """Return (wall seconds, component) of the slowest components, all of them for 0."""
     times = sorted(((wall, component) for component, wall, _ in map_.records.usage()), reverse=True)
     return times[:number] if number else times
 
 
-def status_row(map_: Map, *, state: bool, meta: bool) -> dict[str, Any]:
+def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
     """Return what is known of a map as of its last refresh, as data: sizes in bytes, times in seconds.
 
     Parameters
     ----------
-    map_ : Map
+    map_ : MapView
     state : bool
         Include how many components are in each status, ``component_status_counts``.
     meta : bool

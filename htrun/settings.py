@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Config:
     """The settings of one command.
 
     Attributes
@@ -34,7 +34,7 @@ class Settings:
     @property
     def why_delivery(self) -> str:
         """Where the delivery method comes from."""
-        return "default" if self.delivery == Settings.delivery else "HTRUN_DELIVERY"
+        return "default" if self.delivery == Config.delivery else "HTRUN_DELIVERY"
 
     @property
     def tags(self) -> Path:
@@ -42,15 +42,15 @@ class Settings:
         return self.directory / "tags"
 
 
-def load(environ: Mapping[str, str] = os.environ) -> Settings:
+def load(environ: Mapping[str, str] = os.environ) -> Config:
     """Return the settings that the environment asks for; empty variables count as unset. Raises UsageError."""
     directory = environ.get("HTRUN_DIR") or "~/.htrun"
     try:
         path = Path(directory).expanduser().absolute()
     except RuntimeError:
         raise UsageError("you have no home directory: say in HTRUN_DIR where tags are to be registered") from None
-    return Settings(
+    return Config(
         directory=path,
-        engine=environ.get("HTRUN_ENGINE") or Settings.engine,
-        delivery=environ.get("HTRUN_DELIVERY") or Settings.delivery,
+        engine=environ.get("HTRUN_ENGINE") or Config.engine,
+        delivery=environ.get("HTRUN_DELIVERY") or Config.delivery,
     )

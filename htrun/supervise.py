@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from htrun.control import MapControl
 from htrun.engines.local import supervising, work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
-from htrun.maps import Map
 from htrun.runner.failures import is_no_space
 from htrun.settings import load
 from htrun.store import MapDirectory
@@ -21,7 +21,7 @@ def main(path: str) -> None:
     try:
         with supervising(directory):
             if work(directory):
-                map_ = Map(directory.info["tag"], directory, TagRegistry(load().tags))
+                map_ = MapControl(directory.info["tag"], directory, TagRegistry(load().tags))
                 map_.refresh()
                 write_results(map_)
     except HtrunError as error:

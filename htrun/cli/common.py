@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from htrun.control import MapControl
 from htrun.exceptions import HtrunError, TagNotFound, UsageError
 from htrun.export import write_results
-from htrun.maps import Map
-from htrun.settings import Settings, load
+from htrun.settings import Config, load
 from htrun.state import ComponentStatus
 from htrun.tags import TagRegistry
 
@@ -51,7 +51,7 @@ def selectors(function: F) -> F:
 
 
 def select(
-    settings: Settings, tags: Sequence[str], patterns: Sequence[str], *, all_: bool, default_all: bool = False
+    settings: Config, tags: Sequence[str], patterns: Sequence[str], *, all_: bool, default_all: bool = False
 ) -> list[str]:
     """Return the tags that are meant, each once.
 
@@ -75,11 +75,11 @@ def select(
     return list(dict.fromkeys(chosen))
 
 
-def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> Iterator[Map]:
+def load_maps(settings: Config, tags: Sequence[str], named: Sequence[str]) -> Iterator[MapControl]:
     """Yield the maps of tags, one after the other; what is wrong with one that was not named hinders no other."""
     for tag in tags:
         try:
-            map_ = Map.load(tag, settings)
+            map_ = MapControl.load(tag, settings)
         except HtrunError as error:
             if tag in named:
                 raise
@@ -89,7 +89,7 @@ def load_maps(settings: Settings, tags: Sequence[str], named: Sequence[str]) -> 
             yield map_
 
 
-def look(map_: Map) -> None:
+def look(map_: MapControl) -> None:
     """Look at the disk for what is new of a map, and write its results if it has ended with nobody there to do so."""
     map_.refresh()
     if map_.has_ended:

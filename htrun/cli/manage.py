@@ -13,6 +13,7 @@ from htrun import __version__, reports
 from htrun.cli import complain, wants_color
 from htrun.cli.common import complete_tags, load_maps, look, select, selectors
 from htrun.cli.terminal import Talk, exit_code, follow, show_summary, worst
+from htrun.control import MapControl, delete_directory
 from htrun.engines.base import get_engine
 from htrun.exceptions import (
     EngineError,
@@ -24,8 +25,7 @@ from htrun.exceptions import (
     UsageError,
 )
 from htrun.export import write_results
-from htrun.maps import Map, delete_directory
-from htrun.settings import Settings, load
+from htrun.settings import Config, load
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
     chosen = select(settings, tags, patterns, all_=all_)
     for tag in chosen:
         try:
-            codes.append(_wait(Map.load(tag, settings), talk, quiet=quiet, heading=len(chosen) > 1))
+            codes.append(_wait(MapControl.load(tag, settings), talk, quiet=quiet, heading=len(chosen) > 1))
         except KeyboardInterrupt:
             talk.say(f"interrupted; {tag!r} goes on without us", fg="yellow")
             return ExitCode.INTERRUPTED
@@ -96,7 +96,7 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
     return worst(codes)
 
 
-def _wait(map_: Map, talk: Talk, *, quiet: bool, heading: bool) -> ExitCode:
+def _wait(map_: MapControl, talk: Talk, *, quiet: bool, heading: bool) -> ExitCode:
     with map_.guard():
         map_.refresh()
         reason = map_.carry_on()
@@ -187,9 +187,9 @@ def remove(tags: Sequence[str], patterns: Sequence[str], all_: bool, force: bool
     return worst(codes)
 
 
-def _remove(tag: str, settings: Settings, registry: TagRegistry, *, force: bool) -> None:
+def _remove(tag: str, settings: Config, registry: TagRegistry, *, force: bool) -> None:
     try:
-        map_ = Map.load(tag, settings)
+        map_ = MapControl.load(tag, settings)
     except (InvalidMapDirectory, EngineError):  # damaged, or of an engine that is not installed any more
         if not force:
             raise

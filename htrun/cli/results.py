@@ -13,9 +13,9 @@ import click
 from htrun import reports
 from htrun.cli import wants_color
 from htrun.cli.common import load_maps, look, select, selectors, status_option, tag_argument
+from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
 from htrun.export import Exporter, Format
-from htrun.maps import Map
 from htrun.settings import load
 from htrun.state import ComponentStatus
 from htrun.store import atomic_write
@@ -73,7 +73,7 @@ def collect(
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
     if values and with_inputs:
         raise UsageError("--values is for the outputs alone: leave it out to have --with-inputs")
-    map_ = Map.load(tag, load())
+    map_ = MapControl.load(tag, load())
     with map_.guard():
         look(map_)
         exporter = Exporter(map_, statuses=statuses or None, with_inputs=with_inputs, default=default)
@@ -139,7 +139,7 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
     Example:
       htrun components scan --status errored
     """
-    map_ = Map.load(tag, load())
+    map_ = MapControl.load(tag, load())
     map_.refresh()
     color = wants_color(sys.stdout)
     shown = list(map_.components_with(*(statuses or ComponentStatus)))
@@ -156,7 +156,7 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
 
 
 def _printed(tag: str, component: int, timeout: float | None, stream: str) -> ExitCode:
-    map_ = Map.load(tag, load())
+    map_ = MapControl.load(tag, load())
     if not 0 <= component < len(map_):
         raise UsageError(f"map {tag!r} has no component {component}: it has 0 to {len(map_) - 1}")
     deadline = None if timeout is None else time.monotonic() + timeout

@@ -13,13 +13,13 @@ import click
 from htrun import __version__
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
+from htrun.creation import MapRequest, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
-from htrun.mapping import MapRequest, check_request, create_map
-from htrun.settings import Settings, load
+from htrun.settings import Config, load
 from htrun.store import read_json
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
@@ -27,8 +27,8 @@ from htrun.transfers import FileTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from htrun.control import MapControl
     from htrun.engines.base import Engine
-    from htrun.maps import Map
     from htrun.reports import Traceback
     from htrun.targets import Target
 
@@ -118,7 +118,7 @@ def run(**options: Any) -> ExitCode:
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"] or settings.engine)
-    if options["engine"] is None and settings.engine != Settings.engine:
+    if options["engine"] is None and settings.engine != Config.engine:
         why = "HTRUN_ENGINE"
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
@@ -152,7 +152,7 @@ def run(**options: Any) -> ExitCode:
         return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
 
 
-def _request(target: Target, engine: Engine, settings: Settings, options: dict[str, Any]) -> MapRequest:
+def _request(target: Target, engine: Engine, settings: Config, options: dict[str, Any]) -> MapRequest:
     delivery = options["delivery"] or settings.delivery
     get_delivery(delivery)  # an unknown one is an error now, not when jobs start
     reason = engine.why_not()
@@ -227,14 +227,16 @@ def _show_calls(
     return ExitCode.OK
 
 
-def _leave(talk: Talk, map_: Map) -> ExitCode:
+def _leave(talk: Talk, map_: MapControl) -> ExitCode:
     if talk.stream is sys.stderr:
         click.echo(map_.tag)  # for tag=$(htrun ... --detach)
     talk.say(f"started; 'htrun wait {map_.tag}' waits for it, 'htrun status' shows how it gets on")
     return ExitCode.OK
 
 
-def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any], *, data_on_stdout: bool) -> ExitCode:
+def _see_through(
+    talk: Talk, map_: MapControl, started: float, options: dict[str, Any], *, data_on_stdout: bool
+) -> ExitCode:
     max_failures = map_.directory.info["options"].get("max_failures", 0)
     quiet = options["quiet"]
     try:
@@ -260,7 +262,7 @@ def _see_through(talk: Talk, map_: Map, started: float, options: dict[str, Any],
     return exit_code(map_)
 
 
-def _interrupted(talk: Talk, map_: Map) -> ExitCode:
+def _interrupted(talk: Talk, map_: MapControl) -> ExitCode:
     finished = f"{map_.finished:,} of {len(map_):,} components have finished"
     if map_.engine.outlives_interrupt:
         talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")

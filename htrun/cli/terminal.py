@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any, TextIO
 
-    from htrun.maps import Map
+    from htrun.control import MapControl
     from htrun.reports import Traceback
 
 _MAX_REPORTS = 50
@@ -66,7 +66,7 @@ class Talk:
 class Progress:
     """Shows how a map gets on: a line that is redrawn on a terminal, and a line now and then elsewhere."""
 
-    def __init__(self, talk: Talk, map_: Map, *, verbose: int = 0, quiet: bool = False) -> None:
+    def __init__(self, talk: Talk, map_: MapControl, *, verbose: int = 0, quiet: bool = False) -> None:
         self.talk = talk
         self.map = map_
         self.verbose = verbose
@@ -142,12 +142,12 @@ class Progress:
                 self._say(f"component {component}: {call} {self.talk.style(status.value, fg=color)} [{percent:3d}%]")
 
 
-def follow(map_: Map, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_failures: int = 0) -> None:
+def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_failures: int = 0) -> None:
     """Watch a map until nothing can become of it any more, showing its progress.
 
     Parameters
     ----------
-    map_ : Map
+    map_ : MapControl
     talk : Talk
     verbose : int
     quiet : bool
@@ -164,7 +164,7 @@ def follow(map_: Map, talk: Talk, *, verbose: int = 0, quiet: bool = False, max_
         progress.clear()
 
 
-def exit_code(map_: Map) -> ExitCode:
+def exit_code(map_: MapControl) -> ExitCode:
     """Return what a map's statuses mean for a command that waited for it."""
     counts = map_.counts()
     if counts[ComponentStatus.COMPLETED] == len(map_):
@@ -176,7 +176,7 @@ def exit_code(map_: Map) -> ExitCode:
     return ExitCode.INTERRUPTED  # it was stopped: what is left is idle
 
 
-def show_failures(talk: Talk, map_: Map, traceback: Traceback) -> None:
+def show_failures(talk: Talk, map_: MapControl, traceback: Traceback) -> None:
     """Show a section a failure."""
     errored = list(map_.components_with(ComponentStatus.ERRORED))
     if errored and traceback != "no":
@@ -187,14 +187,14 @@ def show_failures(talk: Talk, map_: Map, traceback: Traceback) -> None:
             talk.say(f"... {len(errored) - _MAX_REPORTS:,} more: 'htrun errors {map_.tag}' shows all of them")
 
 
-def show_durations(talk: Talk, map_: Map, number: int) -> None:
+def show_durations(talk: Talk, map_: MapControl, number: int) -> None:
     """Show the slowest components, all of them for 0."""
     talk.rule(f"slowest {number} durations" if number else "durations")
     for seconds, component in reports.slowest(map_, number):
         talk.say(f"{seconds:.2f}s component {component}: {reports.call_text(map_, component)}")
 
 
-def show_summary(talk: Talk, map_: Map, seconds: float | None = None, max_failures: int = 0) -> None:
+def show_summary(talk: Talk, map_: MapControl, seconds: float | None = None, max_failures: int = 0) -> None:
     """Show a line a failure, whether errors stopped the map, and a last line with the counts."""
     errored = list(map_.components_with(ComponentStatus.ERRORED))
     others = [f"HELD {line}" for line in reports.hold_lines(map_.holds.values())]

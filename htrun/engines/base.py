@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from htrun.state import JobEvent, JobState
     from htrun.store import MapDirectory, Ranges
 
-Action = Literal["remove"]
+Action = Literal["hold", "release", "pause", "resume", "vacate", "remove"]
+Attribute = Literal["request_memory", "request_disk"]
 
 
 class EventReader(Protocol):
@@ -49,7 +50,11 @@ class Engine(Protocol):
         ...
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
-        """Start components; all or none of them, and safe to repeat after a crash. Raises EngineError."""
+        """Start components as a new submission; all or none of them. Raises EngineError."""
+        ...
+
+    def carry_on(self, directory: MapDirectory) -> None:
+        """Take up what was left behind; safe to repeat after a crash. Raises EngineError."""
         ...
 
     def events(self, directory: MapDirectory) -> EventReader:
@@ -65,11 +70,28 @@ class Engine(Protocol):
         ...
 
     def left_behind(self, directory: MapDirectory) -> str | None:
-        """Return how a process ended that has left components behind, which ``submit`` would take up; None if none."""
+        """Return how a process ended that has left components behind, for ``carry_on`` to take up; None if none."""
         ...
 
     def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
-        """Do something to all unfinished components of a map, for a reason in words. Raises EngineError."""
+        """Do something to all unfinished components of a map, for a reason in words. Raises EngineError.
+
+        ``remove`` returns when nothing of the map runs any more; of the others the map's events tell the effect.
+        """
+        ...
+
+    def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
+        """Change a request of all unfinished components, in MiB of memory or KiB of disk. Raises EngineError.
+
+        Components that run do not see it before they are started anew.
+        """
+        ...
+
+    def explain(self, directory: MapDirectory) -> list[str]:
+        """Return in words why components of the map are idle, a paragraph a cause, with what mends it.
+
+        It is asked for only where some are. Raises EngineError.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
@@ -20,6 +21,7 @@ from htrun.engines.submission import (
     SUBMISSION_ATTRIBUTE,
     format_description,
     map_constraint,
+    stage_again,
     submit_description,
     write_jobs,
 )
@@ -27,13 +29,21 @@ from htrun.exceptions import EngineError
 from htrun.store import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from htrun.engines.base import Action
+    from htrun.engines.base import Action, Attribute
     from htrun.store import MapDirectory, Ranges
 
 _REMOVE_SECONDS = 60.0
+_JOB_ACTIONS: dict[Action, str] = {
+    "hold": "Hold",
+    "release": "Release",
+    "pause": "Suspend",
+    "resume": "Continue",
+    "vacate": "Vacate",
+    "remove": "Remove",
+}
+"""The names of the bindings' ``JobAction``."""
 _MAX_JOBS = 10_000
 """How many jobs a map becomes by default at the most."""
 
@@ -64,25 +74,37 @@ class HTCondorEngine:
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
+        self._check()
+        with directory.lock("submit"):
+            self._see_to(directory, self._plan(directory, components))
+
+    def carry_on(self, directory: MapDirectory) -> None:
+        """Finish what a killed process has begun to submit; see ``Engine``."""
+        self._check()
+        with directory.lock("submit"):
+            submissions = directory.read_submissions()
+            if not submissions:
+                self._see_to(directory, self._plan(directory, ((0, directory.components),)))
+            elif submissions[-1].cluster is None:
+                self._see_to(directory, submissions[-1])
+
+    def _check(self) -> None:
         reason = self.why_not()
         if reason is not None:
             raise EngineError(f"cannot submit to HTCondor: {reason}")
-        with directory.lock("submit"):
-            submission = self._pending(directory, components)
-            if submission.cluster is not None:
-                return
-            cluster = self._find_cluster(directory, submission)
-            with interrupts_put_off():
-                if cluster is None:
-                    cluster = self._submit(directory, submission)
-                row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
-                directory.append_submission(row)
 
-    def _pending(self, directory: MapDirectory, components: Ranges) -> Submission:
-        """Return the last submission if it is of these components, half done after a crash or not; else a new one."""
+    def _see_to(self, directory: MapDirectory, submission: Submission) -> None:
+        """Submit what has been planned, unless a killed process has come as far as that."""
+        cluster = self._find_cluster(directory, submission)
+        with interrupts_put_off():
+            if cluster is None:
+                cluster = self._submit(directory, submission)
+            row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
+            directory.append_submission(row)
+
+    def _plan(self, directory: MapDirectory, components: Ranges) -> Submission:
+        """Note a new submission of components, and return it."""
         submissions = directory.read_submissions()
-        if submissions and submissions[-1].components == components:
-            return submissions[-1]
         row: dict[str, Any] = {
             "submission": len(submissions),
             "first_job": submissions[-1].first_job + submissions[-1].jobs if submissions else 0,
@@ -115,10 +137,9 @@ class HTCondorEngine:
 
     def _find_cluster(self, directory: MapDirectory, submission: Submission) -> int | None:
         """Return the cluster that a killed process has submitted but not come to note."""
-        known = {s.cluster for s in directory.read_submissions()}
-        for event in _raw_events(directory):
-            if event.cluster not in known:
-                return int(event.cluster)
+        cluster = _unknown_cluster(directory)
+        if cluster is not None:
+            return cluster
         constraint = f"{map_constraint(directory)} && {SUBMISSION_ATTRIBUTE} == {submission.submission}"
         schedd = locate_schedd()
         with translated("the schedd does not answer"):
@@ -141,24 +162,38 @@ class HTCondorEngine:
     def left_behind(self, directory: MapDirectory) -> str | None:
         """Tell whether a killed process has left the map without jobs; see ``Engine``."""
         submissions = directory.read_submissions()
-        if submissions and (submissions[-1].cluster is not None or events_file(directory).exists()):
+        if submissions and (submissions[-1].cluster is not None or _unknown_cluster(directory) is not None):
             return None
         return "the command that made it was killed before it had submitted the jobs"
 
     def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
-        """Remove the map's jobs and wait until the schedd has let go of them; see ``Engine``."""
-        assert action == "remove"
+        """Do something to the map's jobs, and wait until the schedd has let go of removed ones; see ``Engine``."""
         if not directory.read_submissions():
             return
+        if action == "release":
+            stage_again(directory)
         schedd = locate_schedd()
         constraint = map_constraint(directory)
-        with translated("cannot remove the jobs"):
-            schedd.act(bindings().JobAction.Remove, constraint, reason)
+        with translated(f"cannot {action} the jobs"):
+            schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, reason)
+        if action != "remove":
+            return
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self._has_jobs(schedd, constraint):
             if time.monotonic() > deadline:
                 raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
             time.sleep(0.1)
+
+    def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
+        """Change a request of the map's jobs; see ``Engine``."""
+        if directory.read_submissions():
+            name = {"request_memory": "RequestMemory", "request_disk": "RequestDisk"}[attribute]
+            with translated(f"cannot change {name} of the jobs"):
+                locate_schedd().edit(map_constraint(directory), name, str(value))
+
+    def explain(self, directory: MapDirectory) -> list[str]:
+        """Tell why no slot takes the map's idle jobs; see ``Engine``."""
+        return []
 
     @staticmethod
     def _has_jobs(schedd: Any, constraint: str) -> bool:
@@ -177,10 +212,13 @@ def _default_chunk_size(components: Ranges) -> int:
     return max(1, -(-sum(stop - start for start, stop in components) // min(_MAX_JOBS, _job_limit())))
 
 
-def _raw_events(directory: MapDirectory) -> Iterator[Any]:
+def _unknown_cluster(directory: MapDirectory) -> int | None:
+    """Return the cluster in a map's event log of which no submission has been noted, or None."""
+    known = {s.cluster for s in directory.read_submissions()}
     path = events_file(directory)
     if path.exists():
-        with translated(f"cannot read {path}"):
-            log = bindings().JobEventLog(str(path))
-            yield from log.events(0)
-            log.close()
+        with translated(f"cannot read {path}"), closing(bindings().JobEventLog(str(path))) as log:
+            for event in log.events(0):
+                if event.cluster not in known:
+                    return int(event.cluster)
+    return None

@@ -34,7 +34,7 @@ from htrun.store import read_json, write_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from htrun.engines.base import Action
+    from htrun.engines.base import Action, Attribute
     from htrun.state import JobState
     from htrun.store import MapDirectory, Ranges
 
@@ -71,9 +71,20 @@ class LocalEngine:
         if is_alive(directory):
             raise EngineError(f"{directory.path} is running already")
         submissions = directory.read_submissions()
-        if not submissions or submissions[-1].components != components:
-            row = {"submission": len(submissions), "first_job": 0, "chunk_size": 1, "components": components}
-            directory.append_submission(row)
+        row = {"submission": len(submissions), "first_job": 0, "chunk_size": 1, "components": components}
+        directory.append_submission(row)
+        self._start(directory)
+
+    def carry_on(self, directory: MapDirectory) -> None:
+        """Start the map's process again; see ``Engine``."""
+        if not directory.read_submissions():
+            self.submit(directory, ((0, directory.components),))
+        elif not is_alive(directory):
+            self._start(directory)
+
+    @staticmethod
+    def _start(directory: MapDirectory) -> None:
+        """Start the detached process, and wait until it works."""
         with _log_file(directory).open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-c", _SUPERVISE, str(directory.path)],
@@ -130,6 +141,13 @@ class LocalEngine:
             _wait_until(lambda: not is_alive(directory), pause)
         # It has let go of the map, and is about to end.
         _wait_until(lambda: _process_of(directory) is None, _STOP_SECONDS)
+
+    def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
+        """Do nothing; see ``Engine``."""
+
+    def explain(self, directory: MapDirectory) -> list[str]:
+        """Tell what the map's process is at; see ``Engine``."""
+        return []
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:

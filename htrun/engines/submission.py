@@ -101,6 +101,15 @@ def _stage(source: Path, link: Path) -> None:
     tree.rename(link)
 
 
+def stage_again(directory: MapDirectory) -> None:
+    """Stage anew what was not there, or was something else, when it was staged."""
+    for identifier, file in directory.files.items():
+        link = directory.inner / STAGE / identifier
+        if link.is_symlink() and link.is_dir():
+            link.unlink()
+            _stage(Path(file["path"]), link)
+
+
 def _raise(error: OSError) -> None:
     raise EngineError(f"{error.filename}: {error.strerror}")
 

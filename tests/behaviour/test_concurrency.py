@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from htrun.maps import Map
+from htrun.control import MapControl
 from htrun.settings import load
 from tests.behaviour.conftest import PACKAGE, PATIENCE_S, Done, parse
 
@@ -153,7 +153,7 @@ def test_what_is_done_to_a_map_does_not_reach_the_one_that_replaced_it(local: Sh
     local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(x)\n    return x\n")
     slow, quick = local.jsonl("slow.jsonl", [60, 60]), local.jsonl("quick.jsonl", [0.5, 0.5])
     local("m.py:f", "--args", slow, "--tag", "t", "--detach")
-    old = Map.load("t", load(local.env))
+    old = MapControl.load("t", load(local.env))
     local("m.py:f", "--args", quick, "--tag", "t", "--overwrite", "--detach")
     old.stop("a test")
     old.remove()

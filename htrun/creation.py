@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
+from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
-from htrun.maps import Map
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import MapBuilder, MapDirectory, move_aside
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from htrun.engines.base import Engine
-    from htrun.settings import Settings
+    from htrun.settings import Config
     from htrun.targets import Target
     from htrun.transfers import FileTable
 
@@ -61,7 +61,7 @@ class MapRequest:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def check_request(request: MapRequest, settings: Settings) -> None:
+def check_request(request: MapRequest, settings: Config) -> None:
     """Raise InvalidTag, TagAlreadyExists or UsageError where a map cannot be made as asked; changes nothing."""
     if request.tag is None:
         return
@@ -77,7 +77,7 @@ def check_request(request: MapRequest, settings: Settings) -> None:
         raise
 
 
-def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Settings) -> Map:
+def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> MapControl:
     """Make a map and submit it.
 
     Parameters
@@ -87,11 +87,11 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         Encoded calls; consumed before anything is made to last, so what it raises leaves nothing behind.
     files : FileTable
         The files that the calls name; filled while they are consumed.
-    settings : Settings
+    settings : Config
 
     Returns
     -------
-    Map
+    MapControl
 
     Raises
     ------
@@ -121,7 +121,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         raise
 
 
-def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRegistry) -> Map:
+def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRegistry) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
     while True:
         tag = request.tag or make_up_tag()
@@ -130,7 +130,7 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
             if request.tag is None and (registry.find(tag) is not None or (request.results / tag).exists()):
                 continue
             replaced = _Replaced(request, tag, registry)
-            map_: Map | None = None
+            map_: MapControl | None = None
             try:
                 map_ = _claim(request, tag, builder, count, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
@@ -168,7 +168,7 @@ class _Replaced:
         self._entry = registry.entry(tag)
         for directory in (registry.find(tag), MapDirectory(request.results / tag)):
             if directory is not None and directory.info_file.exists():
-                Map(tag, directory, registry).stop_locked("its map is replaced")
+                MapControl(tag, directory, registry).stop_locked("its map is replaced")
             if directory is not None:
                 self._paths.append(directory.path)
 
@@ -198,7 +198,7 @@ class _Replaced:
 
 def _claim(
     request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry, replaced: _Replaced
-) -> Map:
+) -> MapControl:
     uid = uuid.uuid4().hex
     path = request.results / tag
     with registry.lock():
@@ -230,7 +230,7 @@ def _claim(
         )
         replaced.move_aside()
         registry.set(tag, uid, path)
-        return Map(tag, _move(builder, path), registry)
+        return MapControl(tag, _move(builder, path), registry)
 
 
 def _move(builder: MapBuilder, path: Path) -> MapDirectory:

@@ -1,4 +1,4 @@
-"""A map as its users see it: what became of its components, and what can be done to them."""
+"""What is known of a map: the state of its components as of the last look at the disk."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import get_engine
-from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
+from htrun.exceptions import EngineError, MapWasRemoved
 from htrun.records import Records
 from htrun.runner import wire
-from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, move_aside, read_json, sweep
+from htrun.store import MapDirectory, read_json
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from typing_extensions import Self
+
     from htrun.engines.base import Engine
     from htrun.records import Record
-    from htrun.settings import Settings
+    from htrun.settings import Config
 
-
-_POLL_SECONDS = 0.02
-_MAX_POLL_SECONDS = 0.5
 
 # One byte a component, so that a million of them are counted at the speed of bytes.count.
 _CODES = {status: code for code, status in enumerate(ComponentStatus)}
@@ -58,7 +56,7 @@ class ComponentHold:
     reason: str
 
 
-class Map:
+class MapView:
     """A function, its components and their state.
 
     Parameters
@@ -83,7 +81,7 @@ class Map:
         self._codes = bytearray(self._base)
 
     @classmethod
-    def load(cls, tag: str, settings: Settings) -> Map:
+    def load(cls, tag: str, settings: Config) -> Self:
         """Return the map that has a tag; raises TagNotFound."""
         registry = TagRegistry(settings.tags)
         return cls(tag, registry.get(tag), registry)
@@ -195,6 +193,11 @@ class Map:
         return self._codes.count(_CODES[ComponentStatus.ERRORED])
 
     @property
+    def removed(self) -> int:
+        """How many components were removed, as of the last refresh."""
+        return self._codes.count(_CODES[ComponentStatus.REMOVED])
+
+    @property
     def finished(self) -> int:
         """How many components have completed, errored or been removed, as of the last refresh."""
         return len(self) - self.unfinished - self._codes.count(_CODES[ComponentStatus.HELD])
@@ -282,112 +285,12 @@ class Map:
                     total += os.lstat(os.path.join(root, name)).st_size
         return total
 
-    def watch(self) -> Iterator[bool]:
-        """Yield after every look at the map, as long as it is active; True where something has changed.
-
-        Raises
-        ------
-        MapWasRemoved
-            If somebody removes the map meanwhile.
-        RunDied
-            If the process of a local run was killed.
-        """
-        pause = _POLL_SECONDS
-        seen: object = None
-        while True:
-            active = self._look()
-            now = (self.records.finished, bytes(self._codes) if len(self) < 10_000 else self.counts())
-            changed, seen = now != seen, now
-            yield changed
-            if not active:
-                return
-            pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
-            time.sleep(pause)
-
-    def _look(self) -> bool:
-        working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
-        self.refresh()
-        if working and (self.unfinished or self.engine.records_are_live):
-            return True  # a local run is over when its process is, which still writes the results
-        if self.unfinished or self._codes.count(_CODES[ComponentStatus.REMOVED]):
-            # Perhaps somebody is just removing it, and has come as far as stopping it: then this waits for the end.
-            with self.registry.lock_tag(self.tag):
-                pass
-        if not self._is_there():
-            raise MapWasRemoved(self.tag)
-        reason = self.engine.left_behind(self.directory) if self.unfinished else None
-        if reason is not None:
-            raise RunDied(self.tag, reason)
-        return False
-
-    def carry_on(self) -> str | None:
-        """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""
-        if not self.unfinished or self.engine.left_behind(self.directory) is None:
-            return None
-        with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
-            reason = self.engine.left_behind(self.directory)
-            if reason is not None:
-                submissions = self.directory.read_submissions()
-                self.engine.submit(self.directory, submissions[-1].components if submissions else ((0, len(self)),))
-            return reason
-
-    def stop(self, reason: str) -> None:
-        """Let no component run any more, for a reason in words; what is finished stays. Raises EngineError."""
-        with self.registry.lock_tag(self.tag):
-            self.stop_locked(reason)
-
-    def stop_locked(self, reason: str) -> None:
-        """Do as ``stop`` does for a caller that holds the lock of the tag."""
-        if self._is_there():  # another map may have its place by now
-            self.engine.act(self.directory, "remove", reason)
-
-    def remove(self, *, force: bool = False) -> None:
-        """Stop the map and delete it with all its results.
-
-        Parameters
-        ----------
-        force : bool
-            Delete it even where its jobs cannot be stopped, as with a schedd that is gone.
-
-        Raises
-        ------
-        EngineError
-            If its jobs cannot be stopped; the map is left as it is.
-        """
-        with self.registry.lock_tag(self.tag):
-            try:
-                self.stop_locked("its map is removed by htrun")
-            except HtrunError as error:
-                if not force:
-                    raise EngineError(
-                        f"map {self.tag!r} was not removed: {error} (--force removes it anyway)"
-                    ) from error
-            self.delete()
-
-    def delete(self) -> None:
-        """Delete the map with all its results; the caller holds the lock of its tag, and has stopped it."""
-        if self._is_there():
-            delete_directory(self.tag, self.registry)
-
     def _is_there(self) -> bool:
         """Tell whether this very map is where it was, and not gone or another one in its place."""
         try:
             return bool(read_json(self.directory.info_file)["uid"] == self.directory.info["uid"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
-
-
-def delete_directory(tag: str, registry: TagRegistry) -> None:
-    """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
-    with registry.lock():
-        directory = registry.find(tag)
-        if directory is None:
-            return
-        grave = move_aside(directory.path)
-        registry.forget(tag)
-    if grave is not None:
-        remove_tree(str(grave))
-        sweep(grave.parent)
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)
