@@ -5,18 +5,47 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
+from htrun.exceptions import (
+    CannotRerunComponents,
+    CannotRetagMap,
+    EngineError,
+    HtrunError,
+    MapWasRemoved,
+    RunDied,
+)
 from htrun.runner.files import remove_tree
-from htrun.store import move_aside, sweep
+from htrun.state import ComponentStatus
+from htrun.store import join, move_aside, sweep
+from htrun.tags import check_tag
 from htrun.view import MapView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from htrun.engines.base import Action, Attribute
     from htrun.tags import TagRegistry
 
 _POLL_SECONDS = 0.02
 _MAX_POLL_SECONDS = 0.5
+_EFFECT_SECONDS = 5.0
+
+_WAITING = frozenset({ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE})
+_UNFINISHED = _WAITING | {ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}
+_CONCERNED: dict[Action, frozenset[ComponentStatus]] = {
+    "hold": _UNFINISHED,
+    "release": frozenset({ComponentStatus.HELD}),
+    "pause": _WAITING | {ComponentStatus.RUNNING},
+    "resume": _WAITING | {ComponentStatus.SUSPENDED},
+    "vacate": frozenset({ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}),
+}
+_SHOWN: dict[Action, frozenset[ComponentStatus]] = {
+    "hold": _UNFINISHED,
+    "release": frozenset({ComponentStatus.HELD}),
+    "pause": frozenset({ComponentStatus.RUNNING}),
+    "resume": frozenset({ComponentStatus.SUSPENDED}),
+    "vacate": frozenset(),
+}
+"""The statuses that no component has any more when an action has taken effect."""
 
 
 class MapControl(MapView):
@@ -53,7 +82,7 @@ class MapControl(MapView):
             # Perhaps somebody is just removing it, and has come as far as stopping it: then this waits for the end.
             with self.registry.lock_tag(self.tag):
                 pass
-        if not self._is_there():
+        if not self.is_there():
             raise MapWasRemoved(self.tag)
         reason = self.engine.left_behind(self.directory) if self.unfinished else None
         if reason is not None:
@@ -77,8 +106,122 @@ class MapControl(MapView):
 
     def stop_locked(self, reason: str) -> None:
         """Do as ``stop`` does for a caller that holds the lock of the tag."""
-        if self._is_there():  # another map may have its place by now
+        if self.is_there():  # another map may have its place by now
             self.engine.act(self.directory, "remove", reason)
+
+    def act(self, action: Action) -> int:
+        """Do something to all components that it concerns, and return how many these are.
+
+        A component that is over is concerned by nothing. The status of the others shows the effect when this returns,
+        unless that takes longer than some seconds.
+
+        Parameters
+        ----------
+        action : {"hold", "release", "pause", "resume", "vacate"}
+
+        Raises
+        ------
+        EngineError
+        """
+        concerned = _CONCERNED[action]
+        with self.registry.lock_tag(self.tag):
+            self.refresh()
+            number = self._number(concerned)
+            if number and self.is_there():
+                self.engine.act(self.directory, action, f"{action} by htrun")
+        deadline = time.monotonic() + _EFFECT_SECONDS
+        while number and self._number(_SHOWN[action]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+            self.refresh()
+        return number
+
+    def _number(self, statuses: Collection[ComponentStatus]) -> int:
+        counts = self.counts()
+        return sum(counts[status] for status in statuses)
+
+    def edit(self, attribute: Attribute, value: int) -> int:
+        """Change a request, in MiB of memory or KiB of disk, and return how many components it concerns.
+
+        Those that run see the change when they are started anew. Raises EngineError.
+        """
+        with self.registry.lock_tag(self.tag):
+            self.refresh()
+            number = self._number(_UNFINISHED | {ComponentStatus.HELD})
+            if number and self.is_there():
+                self.engine.edit(self.directory, attribute, value)
+        return number
+
+    def rerun(self, components: Iterable[int] | None = None) -> int:
+        """Run components again, from scratch and as they were submitted first; return how many.
+
+        Parameters
+        ----------
+        components : iterable of int, optional
+            All of them by default.
+
+        Raises
+        ------
+        IndexError
+            If the map has no such component.
+        CannotRerunComponents
+            If any of them has not ended yet.
+        EngineError
+        """
+        with self.registry.lock_tag(self.tag):
+            self.refresh()
+            if not self.is_there():
+                raise MapWasRemoved(self.tag)
+            chosen = sorted(set(range(len(self)) if components is None else components))
+            if chosen and not 0 <= chosen[0] <= chosen[-1] < len(self):
+                wrong = chosen[0] if chosen[0] < 0 else chosen[-1]
+                raise IndexError(f"map {self.tag!r} has no component {wrong}: it has 0 to {len(self) - 1}")
+            active = [component for component in chosen if not self.status_of(component).is_final]
+            if active:
+                raise CannotRerunComponents(self.tag, active, self.status_of(active[0]))
+            if chosen:
+                for file in (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file):
+                    file.unlink(missing_ok=True)
+                self.engine.submit(self.directory, join(chosen))
+                self.refresh()
+        return len(chosen)
+
+    def retag(self, tag: str) -> None:
+        """Give the map another tag, which is free; it is not transient any more.
+
+        The directory of a map that was made on the command line has the tag's name, and gets the new one.
+
+        Raises
+        ------
+        InvalidTag, TagAlreadyExists
+        CannotRetagMap
+            If the directory cannot be renamed, since jobs of the map write to it.
+        """
+        check_tag(tag)
+        old = self.tag
+        with self.registry.lock_tag(old), self.registry.lock():
+            self.refresh()
+            if not self.is_there():
+                raise MapWasRemoved(old)
+            if tag != old:
+                self.registry.check_free(tag)
+            path = self.path
+            if path.name == old and tag != old:
+                path = path.with_name(tag)
+                if not self.has_ended or self.engine.is_working(self.directory):
+                    raise CannotRetagMap(old, f"its jobs write to {self.path}: wait until it has ended")
+                if path.exists() or path.is_symlink():
+                    raise CannotRetagMap(old, f"{path} is in the way")
+            info = {**self.directory.info, "tag": tag, "transient": False}
+            self.registry.set(tag, info["uid"], path)
+            if path != self.path:
+                self.path.rename(path)
+            if tag != old:
+                self.registry.forget(old)
+            self.directory.move(path)
+            self.directory.set_info(info)
+            self.tag = tag
 
     def remove(self, *, force: bool = False) -> None:
         """Stop the map and delete it with all its results.
@@ -105,7 +248,7 @@ class MapControl(MapView):
 
     def delete(self) -> None:
         """Delete the map with all its results; the caller holds the lock of its tag, and has stopped it."""
-        if self._is_there():
+        if self.is_there():
             delete_directory(self.tag, self.registry)
 
 

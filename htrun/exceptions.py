@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import errno
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -32,6 +33,10 @@ class HtrunError(Exception):
     """The base of every error that htrun raises on purpose."""
 
     exit_code = ExitCode.USAGE
+
+
+HTMapException = HtrunError
+"""The name that HTMap has for it."""
 
 
 class UsageError(HtrunError):
@@ -200,7 +205,7 @@ class UnknownEngine(EngineError):
     """No engine of this name is installed."""
 
 
-class UnknownDelivery(HtrunError):
+class UnknownPythonDeliveryMethod(HtrunError):
     """No delivery method of this name is installed."""
 
 
@@ -224,7 +229,82 @@ class NotExportable(HtrunError):
         self.component = component
 
 
-class TimeoutError(HtrunError):  # noqa: A001 (the name HTMap's users know)
+class TimeoutError(HtrunError, builtins.TimeoutError):  # noqa: A001 (the name HTMap's users know)
     """Something took longer than the time it was given."""
 
     exit_code = ExitCode.ERRORED
+
+
+class OutputNotFound(TimeoutError, FileNotFoundError):
+    """An output, or what a component printed, is not there yet, and nobody wanted to wait for it."""
+
+
+class NoMapYet(HtrunError):
+    """A map builder has no map before its ``with`` block has ended."""
+
+
+class CannotRetagMap(HtrunError):
+    """A map cannot be given another tag now.
+
+    Attributes
+    ----------
+    tag : str
+    """
+
+    def __init__(self, tag: str, reason: str) -> None:
+        super().__init__(f"map {tag!r} cannot be given another tag: {reason}")
+        self.tag = tag
+
+
+class CannotRerunComponents(HtrunError):
+    """Components cannot be run again, since they have not ended yet.
+
+    Attributes
+    ----------
+    tag : str
+    components : tuple of int
+        Those that have not.
+    """
+
+    def __init__(self, tag: str, components: Sequence[int], status: str) -> None:
+        more = f", and {len(components) - 1:,} more have not ended" if len(components) > 1 else ""
+        hint = f"'htrun release {tag}' lets it run" if status == "HELD" else f"'htrun wait {tag}' waits for it"
+        super().__init__(f"component {components[0]} of {tag!r} cannot be rerun while it is {status}{more}; {hint}")
+        self.tag = tag
+        self.components = tuple(components)
+
+
+class MapComponentError(HtrunError):
+    """A component has errored; the message holds its error report."""
+
+    exit_code = ExitCode.ERRORED
+
+
+class MapComponentHeld(HtrunError):
+    """A component is held, and does not run before it is released."""
+
+    exit_code = ExitCode.HELD
+
+
+class ExpectedError(HtrunError):
+    """The error of a component was asked for that has completed."""
+
+
+class InvalidOutputStatus(HtrunError):
+    """A component's record does not say what became of it."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class CannotTransplantPython(HtrunError):
+    """The Python installation in use cannot be moved to another machine."""
+
+
+class InsufficientHTCondorVersion(EngineError):
+    """HTCondor is too old for what was asked for."""
+
+
+class CorruptEventLog(EngineError):
+    """A map's event log cannot be understood."""
+
+    exit_code = ExitCode.INTERNAL

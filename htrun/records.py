@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-    from htrun.store import MapDirectory
+    from htrun.store import MapDirectory, Ranges
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,19 @@ class Records:
         self._offset = array.array("q", bytes(8 * count))
         self._length = array.array("q", bytes(8 * count))
         self._read: dict[str, int] = {}
+        self._since: array.array[int] | None = None  # the first job directory that counts, made when one does not
         self.errored: set[int] = set()
         self.finished = 0
+
+    def supersede(self, ranges: Ranges, first_job: int) -> None:
+        """Forget what components have left in job directories before ``first_job``: they were submitted again."""
+        if self._since is None:
+            self._since = array.array("q", bytes(8 * len(self.outcomes)))
+        for start, stop in ranges:
+            self._since[start:stop] = array.array("q", [first_job]) * (stop - start)
+            self.finished -= (stop - start) - self.outcomes.count(_NONE, start, stop)
+            self.outcomes[start:stop] = bytes(stop - start)
+            self.errored.difference_update(range(start, stop))
 
     def read(self, name: str) -> list[int]:
         """Take in what is new in the records of a job directory; return the components it is of."""
@@ -119,6 +130,7 @@ class Records:
         if source == len(self._names):
             self._names.append(name)
         fresh = []
+        since = self._since
         start = len(b'{"component":')
         for line in data.splitlines(keepends=True):
             comma = line.find(b",")
@@ -129,6 +141,9 @@ class Records:
                     raise IndexError
             except (ValueError, KeyError, IndexError):
                 position += len(line)  # a torn line that a later one was appended to
+                continue
+            if since is not None and int(name) < since[component]:
+                position += len(line)
                 continue
             if self.outcomes[component] == _NONE:
                 self.finished += 1

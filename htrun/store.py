@@ -30,6 +30,17 @@ Ranges = tuple[tuple[int, int], ...]
 """Components as half-open ranges."""
 
 
+def join(components: Iterable[int]) -> Ranges:
+    """Return ascending numbers as half-open ranges."""
+    result: list[tuple[int, int]] = []
+    for component in components:
+        if result and result[-1][1] == component:
+            result[-1] = (result[-1][0], component + 1)
+        else:
+            result.append((component, component + 1))
+    return tuple(result)
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes that appears under ``path`` whole, or not at all.
@@ -82,6 +93,10 @@ class MapDirectory:
     """
 
     def __init__(self, path: Path) -> None:
+        self.move(path)
+
+    def move(self, path: Path) -> None:
+        """Mean the same map where it is now."""
         self.path = path
         self.inner = path / wire.INNER
         self.info_file = self.inner / wire.INFO
@@ -107,6 +122,11 @@ class MapDirectory:
         if not isinstance(info, dict) or info.get("format") != wire.FORMAT:
             raise InvalidMapDirectory(self.path, "the map is damaged, or another version of htrun made it")
         return info
+
+    def set_info(self, info: dict[str, Any]) -> None:
+        """Write the map's description anew."""
+        write_json(self.info_file, info)
+        self.__dict__["info"] = info
 
     @property
     def components(self) -> int:

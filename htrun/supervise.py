@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from htrun.control import MapControl
-from htrun.engines.local import supervising, work
+from htrun.engines.local.process import supervising
+from htrun.engines.local.work import work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
 from htrun.runner.failures import is_no_space
@@ -21,6 +22,7 @@ def main(path: str) -> None:
     try:
         with supervising(directory):
             if work(directory):
+                directory = MapDirectory(Path(path))  # it may have another tag by now
                 map_ = MapControl(directory.info["tag"], directory, TagRegistry(load().tags))
                 map_.refresh()
                 write_results(map_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import os
+import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from htrun.engines.base import Engine
     from htrun.records import Record
     from htrun.settings import Config
+    from htrun.store import Submission
 
 
 # One byte a component, so that a million of them are counted at the speed of bytes.count.
@@ -77,6 +79,8 @@ class MapView:
         self._jobs: dict[int, JobState] = {}
         self._job_index: array.array[int] | None = None  # made when it is asked for
         self._settled: set[str] = set()
+        self._submissions: list[Submission] = []
+        self._submissions_size = -1
         self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
         self._codes = bytearray(self._base)
 
@@ -95,7 +99,7 @@ class MapView:
         try:
             yield
         except (FileNotFoundError, EngineError):
-            if self._is_there():
+            if self.is_there():
                 raise
             raise MapWasRemoved(self.tag) from None
 
@@ -115,6 +119,7 @@ class MapView:
             self._refresh()
 
     def _refresh(self) -> None:
+        self._read_submissions()
         events = list(self._reader.read(self._jobs))
         if events:
             self._jobs = fold(self._jobs, events)
@@ -136,13 +141,31 @@ class MapView:
         if events or any(fresh):
             self._codes = self._resolve()
 
+    def _read_submissions(self) -> None:
+        """Take in what was submitted again: what these components had left before does not count any more."""
+        try:
+            size = self.directory.submissions.stat().st_size
+        except FileNotFoundError:
+            return
+        if size == self._submissions_size:
+            return
+        self._submissions_size = size
+        known = max(1, len(self._submissions))
+        self._submissions = self.directory.read_submissions()
+        for submission in self._submissions[known:]:
+            self.records.supersede(submission.components, submission.first_job)
+            self._codes = self._resolve()
+
     def _resolve(self) -> bytearray:
         codes = bytearray(self._base)
-        lost = _CODES[ComponentStatus.ERRORED]
-        for _, state in sorted(self._jobs.items()):
-            code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
-            for start, stop in state.components:
-                codes[start:stop] = bytes([code]) * (stop - start)
+        if len(self._submissions) <= 1:
+            self._apply(codes, 0, sys.maxsize)
+        else:
+            ends = [submission.first_job for submission in self._submissions[1:]] + [sys.maxsize]
+            for submission, end in zip(self._submissions, ends, strict=True):
+                for start, stop in submission.components:
+                    codes[start:stop] = self._base[start:stop]
+                self._apply(codes, submission.first_job, end)
         # A record decides: 1 and 2 are the index's codes of an outcome, see Records.
         completed, errored = _CODES[ComponentStatus.COMPLETED], _CODES[ComponentStatus.ERRORED]
         outcomes = self.records.outcomes
@@ -155,6 +178,15 @@ class MapView:
             keep = int.from_bytes(codes, "little") & ~mask
             codes = bytearray((keep | (have & mask)).to_bytes(size, "little"))
         return codes
+
+    def _apply(self, codes: bytearray, first: int, end: int) -> None:
+        """Write the status of jobs whose directories have numbers from ``first`` up to ``end`` to their components."""
+        lost = _CODES[ComponentStatus.ERRORED]
+        for job, state in sorted(self._jobs.items()):
+            if first <= (job if state.records is None else int(state.records)) < end:
+                code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
+                for start, stop in state.components:
+                    codes[start:stop] = bytes([code]) * (stop - start)
 
     @property
     def component_statuses(self) -> list[ComponentStatus]:
@@ -285,7 +317,7 @@ class MapView:
                     total += os.lstat(os.path.join(root, name)).st_size
         return total
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
         """Tell whether this very map is where it was, and not gone or another one in its place."""
         try:
             return bool(read_json(self.directory.info_file)["uid"] == self.directory.info["uid"])

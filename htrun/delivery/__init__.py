@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from htrun.exceptions import EngineError, UnknownDelivery
+from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,11 +64,13 @@ def arguments(*words: str) -> str:
 
 
 def get_delivery(name: str) -> Delivery:
-    """Return the delivery method of this name; raise UnknownDelivery with the names there are."""
+    """Return the delivery method of this name; raise UnknownPythonDeliveryMethod with the names there are."""
     from importlib_metadata import entry_points  # only now: it costs start-up time
 
     methods = {point.name: point for point in entry_points(group="htrun.delivery")}
     if name not in methods:
-        raise UnknownDelivery(f"there is no delivery method {name!r}; there are {', '.join(sorted(methods))}")
+        raise UnknownPythonDeliveryMethod(
+            f"there is no delivery method {name!r}; there are {', '.join(sorted(methods))}"
+        )
     make: Callable[[], Delivery] = methods[name].load()
     return make()

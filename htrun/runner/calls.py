@@ -39,16 +39,30 @@ def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], l
     """
     call, _, rest = line.partition(b"\t")
     files = [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
-    value = parse_call(call.decode("utf-8"), lambda name: _path(scratch, name))
+    args, kwargs = parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name))
+    return args, kwargs, files
+
+
+def parse_arguments(text: str, file: Callable[[str], object]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the keyword arguments of a call; see ``parse_call``.
+
+    In a pickle, a file to bring along is an object with a persistent id: where it lands.
+    """
+    value = parse_call(text, file)
     if type(value) is list:
-        return value, {}, files
+        return value, {}
     if type(value) is dict:
-        return [], value, files
+        return [], value
     import base64
+    import io
     import pickle
 
-    args, kwargs = pickle.loads(base64.b64decode(value))
-    return list(args), dict(kwargs), files
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, pid: Any) -> object:
+            return file(pid)
+
+    args, kwargs = Unpickler(io.BytesIO(base64.b64decode(value))).load()
+    return list(args), dict(kwargs)
 
 
 def parse_call(text: str, file: Callable[[str], object]) -> Any:

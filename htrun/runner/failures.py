@@ -13,6 +13,7 @@ import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
+from . import loading
 from .values import safe_repr
 
 if TYPE_CHECKING:
@@ -125,10 +126,11 @@ def _is_ours(frame: types.FrameType) -> bool:
 def _frame(frame: types.FrameType, line: int, sources: str) -> dict[str, Any]:
     code = frame.f_code
     name = os.path.abspath(code.co_filename) if not code.co_filename.startswith("<") else code.co_filename
-    user = name.startswith(sources)
+    shipped = name.startswith(sources)
+    user = shipped or code.co_filename in loading.pickled_files
     first = max(code.co_firstlineno, line - _CONTEXT_LINES + 1) if line else line
     result: dict[str, Any] = {
-        "file": name[len(sources) :] if user else name,
+        "file": name[len(sources) :] if shipped else name,
         "line": line,
         "function": getattr(code, "co_qualname", code.co_name),
         "user": user,

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+pickled_files: set[str] = set()
+"""The files, or cells of notebooks, that functions from pickles were written in."""
+
+
 def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Callable[..., Any]:
     """Import a target from the directory that its sources were brought to.
 
@@ -21,7 +25,8 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
     ----------
     reference : mapping
         ``module`` and ``qualname`` of the function; ``file``, relative to `sources_dir`, is set where the module
-        cannot be imported by a name of its own.
+        cannot be imported by a name of its own. Or ``pickle``: the file there that holds a function which exists in
+        memory only.
     sources_dir : str
 
     Returns
@@ -39,11 +44,29 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
         # the name of one (see htrun.targets), and wins where only this node's Python has a module of that name.
         sys.path.insert(0, directory)
         sys.path_importer_cache.pop(directory, None)
+    if reference.get("pickle"):
+        return _unpickle(os.path.join(directory, str(reference["pickle"])))
     file = reference["file"]
     # As for a script without arguments, so that what is a program as well finds none that are not its own.
     sys.argv = [os.path.join(directory, file or str(reference["module"]).replace(".", os.sep) + ".py")]
     module = import_module(str(reference["module"]), os.path.join(directory, file) if file else None)
     function: Callable[..., Any] = attrgetter(str(reference["qualname"]))(module)
+    return function
+
+
+def _unpickle(path: str) -> Callable[..., Any]:
+    """Load a function from its pickle, and the lines of its source for error reports."""
+    import json
+    import linecache
+    import pickle
+
+    with open(path + ".lines", encoding="utf-8", errors="surrogateescape") as file:
+        for name, text in json.load(file).items():
+            lines = text.splitlines(keepends=True)
+            linecache.cache[name] = (len(text), None, lines, name)  # without a time it is never looked for on the disk
+            pickled_files.add(name)
+    with open(path, "rb") as pickled:
+        function: Callable[..., Any] = pickle.load(pickled)
     return function
 
 

@@ -6,17 +6,16 @@ import collections
 import contextlib
 import errno
 import json
-import mmap
 import os
 import selectors
 import signal
-import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import failures, records, wire
 from .capture import save_output, write_all
-from .worker import FAILED, Worker, component_scratch
+from .slots import Slot, signal_group
+from .worker import DONE, FAILED, HELD, Worker, component_scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,55 +40,25 @@ class Spec:
         From the id of a file to bring along to where it lies on this node.
     attempt : int
         How often this job has been started, counted from 1.
+    holds : bool
+        Whether a component is held if a file to bring along is not there; elsewhere that is the batch system's part.
     """
 
     def __init__(
-        self, reference: Mapping[str, str | None], sources: str, file: Callable[[str], str], attempt: int = 1
+        self,
+        reference: Mapping[str, str | None],
+        sources: str,
+        file: Callable[[str], str],
+        attempt: int = 1,
+        *,
+        holds: bool = False,
     ) -> None:
         self.reference = reference
         self.sources = os.path.abspath(sources)
         self.file = file
         self.attempt = attempt
+        self.holds = holds
         self.node = json.dumps(os.uname().nodename)
-
-
-class Board:
-    """Shared memory in which a worker says which component it is in."""
-
-    _layout = struct.Struct("=qd")
-
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, self._layout.size)
-        self.end()
-
-    def begin(self, component: int, started: float) -> None:
-        """Note the component that starts now."""
-        self._layout.pack_into(self.memory, 0, component, started)
-
-    def end(self) -> None:
-        """Note that no component is running."""
-        struct.pack_into("=q", self.memory, 0, -1)
-
-    def read(self) -> tuple[int, float]:
-        """Return (component or -1, start time in seconds since the epoch)."""
-        component, started = self._layout.unpack_from(self.memory, 0)
-        return component, started
-
-
-class _Slot:
-    """A place for one worker process at a time."""
-
-    def __init__(self, number: int, directory: str, scratch: str) -> None:
-        self.number = number
-        self.directory = directory
-        self.scratch = scratch
-        self.board = Board()
-        self.pid: int | None = None
-        self.commands = self.replies = -1
-        self.range: tuple[int, int] | None = None
-        self.dealt = 0.0
-        self.listening = False
-        self.barren_deaths = 0
 
 
 class Supervisor:
@@ -108,9 +77,12 @@ class Supervisor:
     max_failures : int
         Stop after this many failed components; 0 for never.
     on_event : callable
-        Called with (kind, slot number, (start, stop) positions) as ranges start ("EXECUTE") and end ("TERMINATED").
+        Called with (kind, slot number, (start, stop) positions, details) as ranges start ("EXECUTE") and end
+        ("TERMINATED"), are stopped and go on ("SUSPENDED", "UNSUSPENDED") and are held ("HELD").
     on_fork : callable
         Called in each new worker process before anything else.
+    on_wake : callable
+        Called in the loop after a signal; may give orders.
     """
 
     def __init__(
@@ -121,20 +93,23 @@ class Supervisor:
         slots: Iterable[tuple[str, str]],
         chunk_size: int | None = None,
         max_failures: int = 0,
-        on_event: Callable[[str, int, tuple[int, int]], None] | None = None,
+        on_event: Callable[[str, int, tuple[int, int], dict[str, Any]], None] | None = None,
         on_fork: Callable[[], None] | None = None,
+        on_wake: Callable[[], None] | None = None,
     ) -> None:
         self.spec = spec
         self.calls = calls
         self.todo = collections.deque((start, stop) for start, stop in ranges if start < stop)
         self.remaining = sum(stop - start for start, stop in self.todo)
-        self.slots = [_Slot(i, *where) for i, where in enumerate(slots)]
+        self.slots = [Slot(i, *where) for i, where in enumerate(slots)]
         self.chunk_size = chunk_size
         self.max_failures = max_failures
         self.on_event = on_event or (lambda *_: None)
         self.on_fork = on_fork or (lambda: None)
+        self.on_wake = on_wake or (lambda: None)
         self.failures = 0
         self.stopped = False
+        self.paused = False
         self.busy_seconds = 0.0
         self.finished = 0
         self.selector = selectors.DefaultSelector()
@@ -144,13 +119,14 @@ class Supervisor:
         with _child_signals() as deaths:
             self.selector.register(deaths, selectors.EVENT_READ)
             try:
-                for slot in self.slots:
-                    self._feed(slot)
-                while any(slot.range is not None for slot in self.slots):
+                self.on_wake()
+                self._feed_all()
+                while any(slot.range is not None for slot in self.slots) or (self.paused and self.todo):
                     for key, _ in self.selector.select():
                         if key.data is None:
                             os.read(deaths, 65536)
                             self._reap()
+                            self.on_wake()
                         else:
                             self._listen(key.data)
             finally:
@@ -158,31 +134,89 @@ class Supervisor:
         return not self.todo and not self.stopped
 
     def stop(self) -> None:
-        """Kill the workers and whatever they started; safe to call from a signal handler."""
+        """Kill the workers and whatever they started, for good; safe to call from a signal handler."""
         self.stopped = True
+        self.paused = False
         for slot in self.slots:
-            if slot.pid is not None:
-                _kill_worker(slot.pid)
+            slot.kill()
 
-    def _feed(self, slot: _Slot) -> None:
-        if self.stopped or not self.todo:
+    def pause(self) -> None:
+        """Stop the processes of workers, which keep what they have, and deal out nothing."""
+        if self.paused or self.stopped:
+            return
+        self.paused = True
+        for slot in self._busy():
+            slot.signal(signal.SIGSTOP)
+            self._tell("SUSPENDED", slot)
+
+    def resume(self) -> None:
+        """Undo ``pause``."""
+        if not self.paused:
+            return
+        self.paused = False
+        for slot in self._busy():
+            slot.signal(signal.SIGCONT)
+            self._tell("UNSUSPENDED", slot)
+        self._feed_all()
+
+    def vacate(self) -> None:
+        """Take the components that run off their workers, and put them back."""
+        for slot in self._busy():
+            slot.evicted = "vacate"
+            slot.kill()
+
+    def hold(self, reason: str) -> None:
+        """Let no component run that is not finished: they are given up as held."""
+        self.paused = False
+        for slot in self._busy():
+            slot.evicted = reason
+            slot.kill()
+        for todo in self.todo:
+            self._hold(self.slots[0], todo, reason)
+        self.todo.clear()
+        self.remaining = 0
+
+    def add(self, ranges: Iterable[Sequence[int]]) -> None:
+        """Work on more positions."""
+        for start, stop in ranges:
+            self.todo.append((start, stop))
+            self.remaining += stop - start
+        self._feed_all()
+
+    def _busy(self) -> list[Slot]:
+        return [slot for slot in self.slots if slot.range is not None and slot.evicted is None]
+
+    def _tell(self, kind: str, slot: Slot) -> None:
+        assert slot.range is not None, "only of a busy slot there is something to tell"
+        self.on_event(kind, slot.number, slot.range, {})
+
+    def _hold(self, slot: Slot, positions: tuple[int, int], reason: str, **codes: int) -> None:
+        if positions[0] < positions[1]:
+            self.on_event("HELD", slot.number, positions, {"reason": reason, "code": 1, "subcode": 0, **codes})
+
+    def _feed_all(self) -> None:
+        for slot in self.slots:
+            if slot.range is None:
+                self._feed(slot)
+
+    def _feed(self, slot: Slot) -> None:
+        if self.stopped or self.paused or not self.todo:
             slot.range = None
             return
+        if slot.is_out_of_place:
+            self._retire(slot)
         start, stop = self.todo.popleft()
         size = self.chunk_size or self._range_size()
         if stop - start > size:
             self.todo.appendleft((start + size, stop))
             stop = start + size
         self.remaining -= stop - start
-        slot.range = (start, stop)
         slot.dealt = time.perf_counter()
-        self.on_event("EXECUTE", slot.number, slot.range)
+        slot.range = (start, stop)
+        self._tell("EXECUTE", slot)
         if slot.pid is None:
             self._spawn(slot)
-        try:
-            os.write(slot.commands, b"%d %d\n" % slot.range)
-        except BrokenPipeError:
-            pass  # it died meanwhile, which a signal tells
+        slot.send(start, stop)
         if self.stopped:  # by a signal, before there was a pid to kill
             self.stop()
 
@@ -192,38 +226,27 @@ class Supervisor:
             return 1
         return max(1, min(share, int(_RANGE_SECONDS * self.finished / max(self.busy_seconds, 1e-9))))
 
-    def _spawn(self, slot: _Slot) -> None:
-        os.makedirs(slot.directory, exist_ok=True)
-        command_end, slot.commands = os.pipe()
-        slot.replies, reply_end = os.pipe()
-        slot.board.end()
-        slot.pid = os.fork()
-        if slot.pid == 0:
-            try:
-                os.setpgid(0, 0)
-                signal.set_wakeup_fd(-1)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                    signal.signal(number, signal.SIG_DFL)
-                _close_all_but(command_end, reply_end)
-                self.on_fork()
-                Worker(self.spec, self.calls, slot.directory, slot.scratch, slot.board).run(command_end, reply_end)
-            except BaseException as error:  # the record of what happened is for the parent to write
-                if failures.is_no_space(error):
-                    slot.board.end()  # no component can: so the parent knows that none of them has exited like this
-                    os._exit(failures.NO_SPACE)
-                import traceback
-
-                with open(os.path.join(slot.directory, wire.WORKER_LOG), "a", encoding="utf-8") as log:
-                    traceback.print_exc(file=log)
-                os._exit(failures.WORKER_FAILED)
-            os._exit(0)
-        os.close(command_end)
-        os.close(reply_end)
-        os.set_blocking(slot.replies, False)
+    def _spawn(self, slot: Slot) -> None:
+        slot.spawn(lambda commands, replies: self._work(slot, commands, replies))
         slot.listening = True
         self.selector.register(slot.replies, selectors.EVENT_READ, slot)
 
-    def _listen(self, slot: _Slot) -> None:
+    def _work(self, slot: Slot, commands: int, replies: int) -> None:
+        """Be a worker process."""
+        try:
+            self.on_fork()
+            Worker(self.spec, self.calls, slot.directory, slot.scratch, slot.board).run(commands, replies)
+        except BaseException as error:  # the record of what happened is for the parent to write
+            if failures.is_no_space(error):
+                slot.board.end()  # no component can: so the parent knows that none of them has exited like this
+                os._exit(failures.NO_SPACE)
+            import traceback
+
+            with open(os.path.join(slot.directory, wire.WORKER_LOG), "a", encoding="utf-8") as log:
+                traceback.print_exc(file=log)
+            os._exit(failures.WORKER_FAILED)
+
+    def _listen(self, slot: Slot) -> None:
         """Take what a worker says; a range that is done makes room for the next one."""
         if slot.pid is None:
             return  # buried since the selector saw it
@@ -237,19 +260,31 @@ class Supervisor:
         elif self._take(slot, replies):
             self._feed(slot)
 
-    def _take(self, slot: _Slot, replies: bytes) -> bool:
+    def _take(self, slot: Slot, replies: bytes) -> bool:
         """Note what a worker has said; tell whether it is done with its range."""
         self._count_failures(replies.count(FAILED))
-        if replies.endswith(FAILED):
+        if HELD in replies:
+            self._take_holds(slot)
+        if not replies.endswith(DONE):
             return False
         assert slot.range is not None, "only a busy worker answers"
         start, stop = slot.range
         self.busy_seconds += time.perf_counter() - slot.dealt
         self.finished += stop - start
         slot.barren_deaths = 0
-        self.on_event("TERMINATED", slot.number, slot.range)
+        self._tell("TERMINATED", slot)
         slot.range = None
         return True
+
+    def _take_holds(self, slot: Slot) -> None:
+        """Read which components a worker could not begin, and why."""
+        with open(os.path.join(slot.records, wire.HOLDS), "rb") as file:
+            file.seek(slot.read_holds)
+            for line in file.read().splitlines(keepends=True):
+                slot.read_holds += len(line)
+                hold = json.loads(line.decode("utf-8"))
+                position = self.calls.components.index(hold["component"])
+                self._hold(slot, (position, position + 1), hold["reason"], code=hold["code"], subcode=hold["subcode"])
 
     def _reap(self) -> None:
         """Bury the workers that are dead; what they forked may live on, and hold their pipes open."""
@@ -258,12 +293,12 @@ class Supervisor:
                 continue
             pid, status = os.waitpid(slot.pid, os.WNOHANG)
             if pid:
-                _kill_group(pid)
+                signal_group(pid, signal.SIGKILL)
                 self._take_last_words(slot)
                 self._forget(slot)
                 self._bury(slot, status)
 
-    def _take_last_words(self, slot: _Slot) -> None:
+    def _take_last_words(self, slot: Slot) -> None:
         try:
             replies = os.read(slot.replies, 65536)
         except BlockingIOError:
@@ -276,7 +311,7 @@ class Supervisor:
         if self.max_failures and self.failures >= self.max_failures and not self.stopped:
             self.stop()
 
-    def _bury(self, slot: _Slot, status: int) -> None:
+    def _bury(self, slot: Slot, status: int) -> None:
         """Take over from a dead worker: record what it died of, put back what it did not come to."""
         if slot.range is None:
             self._feed(slot)
@@ -286,15 +321,20 @@ class Supervisor:
         component = slot.board.read()[0]
         if component < 0 and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.NO_SPACE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), slot.directory)
-        recorded = records.last_recorded(slot.directory)
+        recorded = records.last_recorded(slot.records)
         done = start
         positions = self.calls.components[start:stop]
         for number in (component, recorded):
             if number in positions:
                 done = max(done, start + positions.index(number) + (number == recorded))
-        if self.stopped:
-            self.on_event("TERMINATED", slot.number, (start, done))
-            self.todo.appendleft((done, stop))
+        evicted, slot.evicted = slot.evicted, None
+        if self.stopped or evicted:
+            self.on_event("TERMINATED", slot.number, (start, done), {})
+            if evicted and evicted != "vacate":
+                self._hold(slot, (done, stop), evicted)
+            else:
+                self._put_back(done, stop)
+                self._feed(slot)
             return
         if done == start and component < 0:
             slot.barren_deaths += 1
@@ -305,19 +345,22 @@ class Supervisor:
             slot.barren_deaths = 0
             self._record_death(slot, positions[0], status)
             done += 1
-        self.on_event("TERMINATED", slot.number, (start, done))
-        if done < stop:
-            self.todo.appendleft((done, stop))
-            self.remaining += stop - done
+        self.on_event("TERMINATED", slot.number, (start, done), {})
+        self._put_back(done, stop)
         self._feed(slot)
 
-    def _record_death(self, slot: _Slot, component: int, status: int) -> None:
-        path = os.path.join(slot.directory, wire.RECORDS)
+    def _put_back(self, start: int, stop: int) -> None:
+        if start < stop:
+            self.todo.appendleft((start, stop))
+            self.remaining += stop - start
+
+    def _record_death(self, slot: Slot, component: int, status: int) -> None:
+        path = os.path.join(slot.records, wire.RECORDS)
         records.drop_torn_line(path)
         running, started = slot.board.read()
         now = time.time()
-        stdout, stderr = save_output(slot.directory, slot.scratch)
-        error = failures.describe_death(status, os.path.join(slot.directory, wire.WORKER_LOG))
+        stdout, stderr = save_output(slot.records, slot.scratch)
+        error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
         text = (
             '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d],"error":%s}\n'
@@ -337,28 +380,32 @@ class Supervisor:
             write_all(fd, text.encode("utf-8"))
         finally:
             os.close(fd)
-        environment = os.path.join(slot.directory, wire.ENVIRONMENT)
+        environment = os.path.join(slot.records, wire.ENVIRONMENT)
         if not os.path.exists(environment):
             with open(environment, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
         self._count_failures(1)
 
-    def _forget(self, slot: _Slot) -> None:
+    def _forget(self, slot: Slot) -> None:
         if slot.listening:
             self.selector.unregister(slot.replies)
-        os.close(slot.replies)
-        os.close(slot.commands)
-        slot.pid = None
+            slot.listening = False
+        slot.forget()
+
+    def _retire(self, slot: Slot) -> None:
+        """End an idle worker."""
+        pid = slot.pid
+        assert pid is not None, "there is a worker to end"
+        self._forget(slot)
+        os.waitpid(pid, 0)
+        signal_group(pid, signal.SIGKILL)
 
     def _close(self) -> None:
         for slot in self.slots:
             if slot.pid is not None:
-                pid = slot.pid
                 if slot.range is not None:
-                    _kill_worker(pid)
-                self._forget(slot)  # a closed command pipe ends an idle worker
-                os.waitpid(pid, 0)
-                _kill_group(pid)
+                    slot.kill()
+                self._retire(slot)
         self.selector.close()
 
 
@@ -376,30 +423,3 @@ def _child_signals() -> Iterator[int]:
         signal.signal(signal.SIGCHLD, handler)
         os.close(reader)
         os.close(writer)
-
-
-def _close_all_but(*keep: int) -> None:
-    """Close what the parent had open: its locks and the pipes of other workers must not live on in this process."""
-    for fd in map(int, os.listdir("/dev/fd")):
-        if fd > 2 and fd not in keep:
-            try:
-                os.close(fd)
-            except OSError:
-                pass  # the listing's own
-
-
-def _kill_group(pid: int) -> None:
-    """Kill what a worker started; the worker itself may be gone, and its number another's."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _kill_worker(pid: int) -> None:
-    """Kill a worker that has not been waited for, and what it started."""
-    _kill_group(pid)  # there is no group yet if it was only just forked
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it was waited for just now, when the signal came that asks for this

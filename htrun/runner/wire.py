@@ -16,6 +16,7 @@ RECORDS = "records.jsonl"
 STDOUT = "stdout"
 STDERR = "stderr"
 ENVIRONMENT = "environment.json"
+HOLDS = "holds.jsonl"
 RUNNER_LOG = "runner.log"
 WORKER_LOG = "worker.log"
 

@@ -21,12 +21,23 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .calls import Calls
-    from .supervisor import Board, Spec
+    from .slots import Board
+    from .supervisor import Spec
 
 _COMPONENT = "HTRUN_COMPONENT"
 
 DONE = b"."
 FAILED = b"E"
+HELD = b"H"
+
+
+class Held(Exception):
+    """A component cannot begin before a user has seen to something."""
+
+    def __init__(self, error: OSError) -> None:
+        self.reason = "error reading from %s: (errno %s) %s" % (error.filename, error.errno, error.strerror)
+        self.code = 13  # of HTCondor's HoldReasonCode: input files could not be transferred
+        self.subcode = error.errno or 0
 
 
 def component_scratch(scratch: str) -> str:
@@ -74,8 +85,9 @@ class Worker:
                 break
             start, stop = map(int, line.split())
             for component, call in self.calls.read(start, stop):
-                if not self._run(component, call):
-                    answers.write(FAILED)
+                answer = self._run(component, call)
+                if answer != DONE:
+                    answers.write(answer)
             answers.write(DONE)
         os.chdir(self.directory)
         remove_tree(self.base)
@@ -98,8 +110,8 @@ class Worker:
             peak / 1048576 if sys.platform == "darwin" else peak / 1024,  # bytes there, KiB elsewhere
         )
 
-    def _run(self, component: int, call: bytes) -> bool:
-        """Run one component and append its record; tell whether it completed."""
+    def _run(self, component: int, call: bytes) -> bytes:
+        """Run one component and append its record; return what to answer of it."""
         started = time.time()
         self.board.begin(component, started)
         os.environ[_COMPONENT] = str(component)
@@ -117,6 +129,8 @@ class Worker:
             wall = time.perf_counter() - tick
             self._come_back()
             encoded = values.encode(result)
+        except Held as hold:
+            return self._hold(component, hold)
         except BaseException as exception:  # SystemExit and KeyboardInterrupt are this component's errors as well
             wall = time.perf_counter() - tick
             self._come_back()
@@ -145,7 +159,16 @@ class Worker:
         self.capture.append(head + tail + "}")
         self.board.end()
         self._clean_scratch()
-        return error is None
+        return DONE if error is None else FAILED
+
+    def _hold(self, component: int, hold: Held) -> bytes:
+        """Note why a component cannot begin."""
+        row = {"component": component, "reason": hold.reason, "code": hold.code, "subcode": hold.subcode}
+        with open(os.path.join(self.directory, wire.HOLDS), "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self.board.end()
+        self._clean_scratch()
+        return HELD
 
     def _come_back(self) -> None:
         """Undo what the function did to the process; end one that it forked: the component is the parent's."""
@@ -185,10 +208,15 @@ class Worker:
             parent = os.path.dirname(target)
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
-            if os.path.isdir(source):
-                shutil.copytree(source, target, ignore=left_out)
-            else:
-                shutil.copy2(source, target)
+            try:
+                if os.path.isdir(source):
+                    shutil.copytree(source, target, ignore=left_out)
+                else:
+                    shutil.copy2(source, target)
+            except OSError as error:
+                if self.spec.holds and error.filename == source:
+                    raise Held(error) from error
+                raise
 
     def _clean_scratch(self) -> None:
         try:

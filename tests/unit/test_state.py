@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htrun.engines.eventlog import HTCondorEvents
-from htrun.engines.local import LocalEvents
+from htrun.engines.local.events import LocalEvents
 from htrun.state import ComponentStatus, EventKind, JobEvent, JobState, fold
 from htrun.store import MapDirectory
 

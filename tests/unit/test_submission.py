@@ -12,7 +12,7 @@ import pytest
 from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
-from htrun.exceptions import EngineError, UnknownDelivery, UnknownEngine
+from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UnknownEngine
 from htrun.store import MapBuilder, MapDirectory, Submission
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
@@ -87,7 +87,7 @@ def test_a_delivery_says_how_to_start_the_runner(name: str) -> None:
 
 def test_what_is_not_installed_is_told_with_what_is() -> None:
     """A name that no engine or delivery method has is an error that lists those there are."""
-    with pytest.raises(UnknownDelivery, match="there are assume, shared"):
+    with pytest.raises(UnknownPythonDeliveryMethod, match="there are assume, shared"):
         get_delivery("ferry")
     with pytest.raises(UnknownEngine, match="there are auto, htcondor, local"):
         get_engine("slurm")

@@ -1,0 +1,98 @@
+"""The engine's side of the contract."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from htrun.engines.local import orders
+from htrun.engines.local.events import LocalEvents, event_log, has_ended
+from htrun.engines.local.process import is_alive, last_words, start, stop
+from htrun.engines.local.work import usable_cpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from htrun.engines.base import Action, Attribute
+    from htrun.store import MapDirectory, Ranges
+
+_LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
+
+_MAX_WORKERS = 10_000
+"""A job directory is a worker's, and of one submission only: so it is known what its records are of."""
+
+
+class LocalEngine:
+    """Runs components in worker processes on this machine; see ``Engine``."""
+
+    name = "local"
+    records_are_live = True
+    outlives_interrupt = False
+
+    def why_not(self) -> str | None:
+        """Return None: this machine is always there."""
+        return None
+
+    def describe(self) -> str:
+        """Return how many processors there are."""
+        return f"this machine, {usable_cpus()} CPUs"
+
+    def submit(self, directory: MapDirectory, components: Ranges) -> None:
+        """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
+        submissions = directory.read_submissions()
+        number = len(submissions)
+        row = {
+            "submission": number,
+            "first_job": number * _MAX_WORKERS,
+            "chunk_size": 1,
+            "components": components,
+        }
+        directory.append_submission(row)
+        if submissions:
+            orders.give(directory, "run", "")
+        else:
+            start(directory)
+
+    def carry_on(self, directory: MapDirectory) -> None:
+        """Start the map's process again; see ``Engine``."""
+        if not directory.read_submissions():
+            self.submit(directory, ((0, directory.components),))
+        elif not is_alive(directory):
+            start(directory)
+
+    def events(self, directory: MapDirectory) -> LocalEvents:
+        """Return a reader of the map's events; see ``Engine``."""
+        return LocalEvents(directory)
+
+    def event_log(self, directory: MapDirectory) -> Path:
+        """Return the path of the map's event log; see ``Engine``."""
+        return event_log(directory)
+
+    def is_working(self, directory: MapDirectory) -> bool:
+        """Tell whether the map's process lives; see ``Engine``."""
+        return is_alive(directory)
+
+    def left_behind(self, directory: MapDirectory) -> str | None:
+        """Tell how the map's process ended if it was not by itself, or that it never started; see ``Engine``."""
+        if is_alive(directory) or has_ended(directory):
+            return None
+        said = last_words(directory)
+        if said:
+            return said
+        if shutil.disk_usage(directory.path).free < _LITTLE_SPACE:
+            return f"there is no space left on the disk of {directory.path}"
+        return "the process that ran it on this machine was killed, perhaps for lack of memory"
+
+    def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
+        """End the map's process, or tell it what to do; see ``Engine``."""
+        if action == "remove":
+            stop(directory)
+        elif directory.read_submissions():
+            orders.give(directory, action, reason)
+
+    def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
+        """Do nothing; see ``Engine``."""
+
+    def explain(self, directory: MapDirectory) -> list[str]:
+        """Tell what the map's process is at; see ``Engine``."""
+        return []

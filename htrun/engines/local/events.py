@@ -1,0 +1,145 @@
+"""The event log of a local map: written by its process, read by everybody."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from htrun.engines.local.process import is_alive
+from htrun.runner.records import drop_torn_line
+from htrun.state import ComponentStatus, EventKind, JobEvent, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from htrun.state import JobState
+    from htrun.store import MapDirectory
+
+
+class LocalEvents:
+    """Reads a local map's event log as it grows."""
+
+    def __init__(self, directory: MapDirectory) -> None:
+        self._directory = directory
+        self._position = 0
+
+    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield what is new; jobs that still run when nobody works on them any more are given back."""
+        alive = is_alive(self._directory)  # before reading: what happens later is for the next time
+        events = []
+        for row in self._rows():
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # not of a job, or damaged
+                events.append(self._event(row))
+        yield from events
+        if not alive:
+            for job, state in (fold(jobs, events) if events else jobs).items():
+                if state.status in (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED):
+                    yield JobEvent(
+                        job, EventKind.EVICTED, time.time(), self._position, reason="the local run was stopped"
+                    )
+
+    def _event(self, row: dict[str, Any]) -> JobEvent:
+        return JobEvent(
+            job=int(row["job"]),
+            kind=EventKind[row["event"]],
+            time=float(row["time"]),
+            position=self._position,
+            components=((int(row["start"]), int(row["stop"])),),
+            records=str(row["worker"]),
+            reason=row.get("reason"),
+            code=row.get("code"),
+            subcode=row.get("subcode"),
+        )
+
+    def _rows(self) -> Iterator[Any]:
+        try:
+            with event_log(self._directory).open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            self._position += len(line)
+            with contextlib.suppress(ValueError):  # a torn line that a later one was appended to
+                yield json.loads(line)
+
+
+def event_log(directory: MapDirectory) -> Path:
+    """Return the path of a local map's event log."""
+    return directory.inner / "events.jsonl"
+
+
+def has_ended(directory: MapDirectory) -> bool:
+    """Tell whether the process of a map has said that it ends by itself, or when it was told to."""
+    try:
+        lines = event_log(directory).read_bytes().splitlines()
+    except FileNotFoundError:
+        return False
+    return bool(lines) and lines[-1].startswith(b'{"event":"END"')
+
+
+class EventLog:
+    """Appends events, a line each, every one visible at once.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Attributes
+    ----------
+    orders : int
+        How many orders have been carried out so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        drop_torn_line(str(path))
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        self._next_job = sum(line.startswith(_BEGINNINGS) for line in lines)
+        self.orders = sum(line.startswith(b'{"event":"ORDER"') for line in lines)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._running: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append an event."""
+        row = {"event": event, "time": time.time(), **fields}
+        os.write(self._fd, json.dumps(row, separators=(",", ":")).encode() + b"\n")
+
+    def range_event(self, kind: str, slot: int, worker: int, components: tuple[int, int], details: Any = ()) -> None:
+        """Append an event of a range of components: a new job where one begins or is held, the slot's job otherwise."""
+        if kind == "HELD":
+            job = self._new_job()
+        elif kind == "EXECUTE":
+            job = self._running[slot] = self._new_job()
+        else:
+            job = self._running[slot]
+        self.write(kind, job=job, worker=worker, start=components[0], stop=components[1], **dict(details))
+
+    def order_done(self) -> None:
+        """Note that one more order has been carried out."""
+        self.write("ORDER")
+        self.orders += 1
+
+    def release(self, states: Mapping[int, JobState]) -> list[tuple[int, int]]:
+        """Undo the holds among the states of jobs; return what was held."""
+        released = []
+        for job, state in states.items():
+            if state.status is ComponentStatus.HELD:
+                for start, stop in state.components:
+                    self.write("RELEASED", job=job, worker=int(state.records or 0), start=start, stop=stop)
+                    released.append((start, stop))
+        return released
+
+    def _new_job(self) -> int:
+        self._next_job += 1
+        return self._next_job - 1
+
+
+_BEGINNINGS = (b'{"event":"EXECUTE"', b'{"event":"HELD"')

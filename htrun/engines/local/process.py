@@ -1,0 +1,166 @@
+"""The process that works on a map: starting it, finding it, telling it something, ending it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import Timeout
+
+from htrun.exceptions import EngineError
+from htrun.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from htrun.store import MapDirectory
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+_LOCK = "supervisor"
+
+STOP = signal.SIGUSR1
+"""Ends the process for good; what else ends it, such as a shutdown, leaves the map to be carried on."""
+WAKE = signal.SIGUSR2
+"""Lets the process look for orders."""
+
+# The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
+# loop of htrun.engines.local.work and then the writing of the results, is put together in a layer above this one.
+_SUPERVISE = (
+    "import sys; sys.path = [entry for entry in sys.path if entry]; from htrun.supervise import main; main(sys.argv[1])"
+)
+
+
+def start(directory: MapDirectory) -> None:
+    """Start the detached process that works on a map, and wait until it does; raises EngineError."""
+    with _log_file(directory).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SUPERVISE, str(directory.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while _recorded_process(directory).get("pid") != process.pid:  # it may have ended by the time of this look
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = last_words(directory) or "no reason given"
+            raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
+        time.sleep(0.002)
+    process.returncode = 0  # it goes on without us; nobody waits for it here
+
+
+def stop(directory: MapDirectory) -> None:
+    """End the process of a map for good, and wait until it has; raises EngineError if it is another machine's."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    pause = 0.01
+    while is_alive(directory):
+        send(directory, STOP if time.monotonic() < deadline else signal.SIGKILL)
+        pause = min(2 * pause, 0.5)
+        wait_until(lambda: not is_alive(directory), pause)
+    # It has let go of the map, and is about to end.
+    wait_until(lambda: _process_of(directory) is None, _STOP_SECONDS)
+
+
+def send(directory: MapDirectory, number: int) -> None:
+    """Send a signal to the process of a map, if it says already which one it is; raises EngineError."""
+    host = _recorded_process(directory).get("host", platform.node())
+    if host != platform.node():
+        raise EngineError(f"the map runs on {host}: do that there")
+    process = _process_of(directory)
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def is_alive(directory: MapDirectory) -> bool:
+    """Tell whether a process works on the map right now.
+
+    This asks for a shared lock, so that those who ask at the same time do not take each other for that process.
+    """
+    try:
+        fd = os.open(directory.lock_file(_LOCK), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    """Return what tells a process from all others: its host, its id, and when it started where the system says so."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on
+        started = fields[19] if fields[0] != "Z" else "and ended"
+    except (OSError, IndexError):
+        started = ""
+    return {"host": platform.node(), "pid": pid, "started": started}
+
+
+def _recorded_process(directory: MapDirectory) -> dict[str, Any]:
+    """Return what the process that works on a map, or did so last, has said of itself; nothing if it has not."""
+    try:
+        process = read_json(_process_file(directory))
+    except (OSError, ValueError):
+        return {}
+    return process if isinstance(process, dict) else {}
+
+
+def _process_of(directory: MapDirectory) -> int | None:
+    """Return the id of the process of a map if it is one of this machine, and still runs."""
+    process = _recorded_process(directory)
+    pid = process.get("pid")
+    return pid if isinstance(pid, int) and process == _identity(pid) else None
+
+
+def identify(directory: MapDirectory) -> None:
+    """Say that the calling process is the one that works on a map: from now on it is sent signals."""
+    write_json(_process_file(directory), _identity(os.getpid()))
+
+
+def _process_file(directory: MapDirectory) -> Path:
+    return directory.inner / "supervisor.json"
+
+
+@contextlib.contextmanager
+def supervising(directory: MapDirectory) -> Iterator[None]:
+    """Be the process that works on a map; raises EngineError if another one does already."""
+    try:
+        with directory.lock(_LOCK, timeout=1):
+            yield
+    except Timeout:
+        raise EngineError("another process works on this map") from None
+
+
+def _log_file(directory: MapDirectory) -> Path:
+    """Return the path of what the map's process last said."""
+    return directory.inner / "supervisor.log"
+
+
+def last_words(directory: MapDirectory) -> str:
+    """Return the last line that a map's process has said."""
+    try:
+        said = _log_file(directory).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+    return said.rpartition("\n")[2]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until a condition holds, or some seconds have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)

@@ -1,0 +1,110 @@
+"""What the process of a local map does."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from htrun.engines.local import orders
+from htrun.engines.local.events import EventLog, LocalEvents, event_log
+from htrun.engines.local.pending import unfinished
+from htrun.engines.local.process import STOP, WAKE, identify
+from htrun.exceptions import EngineError
+from htrun.runner import wire
+from htrun.runner.calls import Calls
+from htrun.runner.files import remove_tree
+from htrun.runner.supervisor import Spec, Supervisor
+from htrun.state import fold
+
+if TYPE_CHECKING:
+    from htrun.store import MapDirectory
+
+
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def work(directory: MapDirectory) -> bool:
+    """Run what is left of a map; return False if a signal stopped it for good."""
+    info = directory.info
+    options = info["options"]
+    workers = options.get("workers") or usable_cpus()
+    log = EventLog(event_log(directory))
+
+    def file(identifier: str) -> str:
+        return str(directory.files[identifier]["path"])
+
+    def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
+        log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
+
+    todo = unfinished(directory)
+    first_job = directory.read_submissions()[-1].first_job
+    supervisor = Supervisor(
+        Spec(info["target"]["reference"], str(directory.sources), file, holds=True),
+        Calls(str(directory.calls), directory.offsets(), range(directory.components)),
+        todo,
+        [(str(directory.job(first_job + n)), str(directory.inner / wire.SCRATCH / str(n))) for n in range(workers)],
+        chunk_size=options.get("chunk_size"),
+        max_failures=options.get("max_failures", 0),
+        on_event=on_event,
+        on_fork=_die_with_parent(),
+        on_wake=lambda: _carry_out_orders(directory, supervisor, log),
+    )
+    interrupted = []
+
+    def interrupt(number: int, _: Any) -> None:
+        interrupted.append(number)
+        supervisor.stop()
+
+    for number in (STOP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+    signal.signal(WAKE, lambda *_: None)
+    log.write("START", pid=os.getpid(), workers=min(workers, sum(stop - start for start, stop in todo)))
+    identify(directory)
+    supervisor.run()
+    remove_tree(str(directory.inner / wire.SCRATCH))
+    if interrupted and STOP not in interrupted:
+        raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
+    log.write("END")
+    return not interrupted
+
+
+def _carry_out_orders(directory: MapDirectory, supervisor: Supervisor, log: EventLog) -> None:
+    for order in orders.read(directory)[log.orders :]:
+        if order["order"] == "pause":
+            supervisor.pause()
+        elif order["order"] == "resume":
+            supervisor.resume()
+        elif order["order"] == "vacate":
+            supervisor.vacate()
+        elif order["order"] == "hold":
+            supervisor.hold(order["reason"])
+        elif order["order"] == "release":
+            supervisor.add(log.release(fold({}, LocalEvents(directory).read({}))))
+        elif order["order"] == "run":
+            submission = directory.read_submissions()[-1]
+            for slot in supervisor.slots:
+                slot.directory = str(directory.job(submission.first_job + slot.number))
+            supervisor.add(submission.components)
+        log.order_done()
+
+
+def _die_with_parent() -> Any:
+    """Return what a worker calls first, so that a kill of its parent ends it too (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def request() -> None:
+        prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return request
