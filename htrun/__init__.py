@@ -2,20 +2,92 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from htrun import exceptions
+    from htrun.errors import ComponentError
+    from htrun.management import clean, get_tags, load, load_maps, remove, status, status_csv, status_json
+    from htrun.mapping import MapBuilder, MappedFunction, build_map, map, mapped, starmap
+    from htrun.maps import Map, MapOutputFiles, MapStdErr, MapStdOut
+    from htrun.options import MapOptions
+    from htrun.state import ComponentStatus
+    from htrun.state import ComponentStatus as JobStatus
     from htrun.transfers import TransferPath
+    from htrun.view import ComponentHold
 
-__all__ = ["TransferPath", "__version__"]
+__all__ = [
+    "ComponentError",
+    "ComponentHold",
+    "ComponentStatus",
+    "JobStatus",
+    "Map",
+    "MapBuilder",
+    "MapOptions",
+    "MapOutputFiles",
+    "MapStdErr",
+    "MapStdOut",
+    "MappedFunction",
+    "TransferPath",
+    "__version__",
+    "build_map",
+    "clean",
+    "exceptions",
+    "get_tags",
+    "load",
+    "load_maps",
+    "map",
+    "mapped",
+    "remove",
+    "starmap",
+    "status",
+    "status_csv",
+    "status_json",
+    "version",
+    "version_info",
+]
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "errors": ("ComponentError",),
+    "management": ("clean", "get_tags", "load", "load_maps", "remove", "status", "status_csv", "status_json"),
+    "mapping": ("MapBuilder", "MappedFunction", "build_map", "map", "mapped", "starmap"),
+    "maps": ("Map", "MapOutputFiles", "MapStdErr", "MapStdOut"),
+    "options": ("MapOptions",),
+    "state": ("ComponentStatus",),
+    "transfers": ("TransferPath",),
+    "view": ("ComponentHold",),
+}
+
+
+def version() -> str:
+    """Return the version of htrun as text."""
+    return f"htrun version {__version__}"
+
+
+def version_info() -> tuple[int, int, int, str | None, int | None]:
+    """Return the version as (major, minor, micro, kind of prerelease, number of prerelease); see PEP 440."""
+    import re
+
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc|\.dev)(\d+))?", __version__)
+    assert found, "the version is of that form"
+    major, minor, micro, kind, number = found.groups()
+    return int(major), int(minor), int(micro), kind, None if number is None else int(number)
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: `htrun --version` passes through here as well.
-    if name == "TransferPath":
-        from htrun.transfers import TransferPath
-
-        return TransferPath
+    if name == "exceptions":
+        return import_module("htrun.exceptions")
+    if name == "JobStatus":  # what HTMap's manual calls it in one place
+        return import_module("htrun.state").ComponentStatus
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"htrun.{module}"), name)
     raise AttributeError(f"module 'htrun' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,13 +18,14 @@ from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
-from htrun.store import MapBuilder, MapDirectory, move_aside
+from htrun.store import DirectoryBuilder, MapDirectory, move_aside
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from htrun.engines.base import Engine
+    from htrun.functions import Function
     from htrun.settings import Config
     from htrun.targets import Target
     from htrun.transfers import FileTable
@@ -38,12 +39,14 @@ class MapRequest:
 
     Attributes
     ----------
-    target : Target
+    target : Target or Function
     engine : Engine
     delivery : str
         The name of the delivery method.
     results : pathlib.Path
         The parent of the map's directory.
+    named : bool
+        Whether that directory has the name of the tag, which then cannot change while jobs write there.
     tag : str or None
         None for a made-up one, which makes the map transient.
     overwrite : bool
@@ -52,13 +55,19 @@ class MapRequest:
         ``chunk_size``, ``workers``, ``max_failures``: None or missing where unset.
     """
 
-    target: Target
+    target: Target | Function
     engine: Engine
     delivery: str
     results: Path
     tag: str | None = None
     overwrite: bool = False
+    named: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def path(self, tag: str) -> Path:
+        """Return the map's directory if it gets this tag."""
+        return self.results / (tag if self.named else self.uid)
 
 
 def check_request(request: MapRequest, settings: Config) -> None:
@@ -70,7 +79,7 @@ def check_request(request: MapRequest, settings: Config) -> None:
     if not request.overwrite:
         registry.check_free(request.tag)
     try:
-        _check_place(request.results / request.tag, overwrite=request.overwrite)
+        _check_place(request.path(request.tag), overwrite=request.overwrite)
     except UsageError:
         if not request.overwrite:
             registry.check_free(request.tag)  # the map there may have been made just now, under this tag
@@ -100,12 +109,12 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     """
     check_request(request, settings)
     made = _missing_parents(request.results)
-    builder: MapBuilder | None = None
+    builder: DirectoryBuilder | None = None
     try:
-        builder = MapBuilder(request.results)
+        builder = DirectoryBuilder(request.results)
         count = builder.write_calls(calls)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
-        builder.write_sources((source.path, source.name) for source in request.target.sources)
+        builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
         return _place(request, builder, count, TagRegistry(settings.tags))
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
@@ -121,13 +130,13 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         raise
 
 
-def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRegistry) -> MapControl:
+def _place(request: MapRequest, builder: DirectoryBuilder, count: int, registry: TagRegistry) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
     while True:
         tag = request.tag or make_up_tag()
         # Nobody else makes or removes a map of this tag meanwhile, which would pull it from under the engine.
         with registry.lock_tag(tag):
-            if request.tag is None and (registry.find(tag) is not None or (request.results / tag).exists()):
+            if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
                 continue
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
@@ -166,7 +175,7 @@ class _Replaced:
         if not request.overwrite:
             return
         self._entry = registry.entry(tag)
-        for directory in (registry.find(tag), MapDirectory(request.results / tag)):
+        for directory in (registry.find(tag), MapDirectory(request.path(tag))):
             if directory is not None and directory.info_file.exists():
                 MapControl(tag, directory, registry).stop_locked("its map is replaced")
             if directory is not None:
@@ -197,10 +206,9 @@ class _Replaced:
 
 
 def _claim(
-    request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry, replaced: _Replaced
+    request: MapRequest, tag: str, builder: DirectoryBuilder, count: int, registry: TagRegistry, replaced: _Replaced
 ) -> MapControl:
-    uid = uuid.uuid4().hex
-    path = request.results / tag
+    path = request.path(tag)
     with registry.lock():
         if not request.overwrite:
             registry.check_free(tag)
@@ -208,7 +216,7 @@ def _claim(
         builder.write_info(
             {
                 "format": wire.FORMAT,
-                "uid": uid,
+                "uid": request.uid,
                 "tag": tag,
                 "transient": request.tag is None,
                 "created": time.time(),
@@ -229,11 +237,11 @@ def _claim(
             }
         )
         replaced.move_aside()
-        registry.set(tag, uid, path)
+        registry.set(tag, request.uid, path)
         return MapControl(tag, _move(builder, path), registry)
 
 
-def _move(builder: MapBuilder, path: Path) -> MapDirectory:
+def _move(builder: DirectoryBuilder, path: Path) -> MapDirectory:
     """Put a map in its place, where somebody who waits for a lock of an earlier map may just have made directories."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import base64
 import json
+import pickle
 import re
 import sys
 from contextlib import closing
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from htrun.exceptions import InvalidOutputStatus
 from htrun.runner import wire
 from htrun.store import read_json
 
@@ -52,6 +55,26 @@ class Record:
             return file.read_bytes()
         return None
 
+    def value(self) -> Any:
+        """Return the output of a completed component as Python has it.
+
+        Raises
+        ------
+        InvalidOutputStatus
+            If the record does not hold one.
+        Exception
+            Whatever unpickling it raises.
+        """
+        data = self.data
+        if "pickle" in data:
+            return pickle.loads(base64.b64decode(data["pickle"]))
+        if "pickle_file" in data:
+            return pickle.loads((self.directory / data["pickle_file"]).read_bytes())
+        output = self.output_json()
+        if output is None:
+            raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
+        return json.loads(output)
+
     def printed(self, stream: str) -> bytes:
         """Return what the component printed to ``stdout`` or ``stderr``."""
         span = self.data.get(stream)
@@ -79,7 +102,7 @@ _OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600
-_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":[0-9.]+,"memory_mb":([0-9.]+))?')
+_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+),"memory_mb":([0-9.]+))?')
 
 
 class Records:
@@ -177,14 +200,14 @@ class Records:
             for source, line in lines:
                 yield None if line is None else Record(line, self._directory.job(self._names[source]))
 
-    def usage(self) -> Iterator[tuple[int, float, float]]:
-        """Yield (component, wall seconds, peak memory in MiB) of each component with a record, without parsing it."""
+    def usage(self) -> Iterator[tuple[int, float, float, float]]:
+        """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of each record, without parsing it."""
         components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
         with closing(self._lines(components, limit=_HEAD_BYTES)) as lines:
             for component, (_, line) in zip(components, lines, strict=True):
                 found = _USAGE.search(line or b"")
                 if found:
-                    yield component, float(found[1]), float(found[2] or 0)
+                    yield component, float(found[1]), float(found[2] or 0), float(found[3] or 0)
 
     def _lines(self, components: Iterable[int], limit: int = sys.maxsize) -> Generator[tuple[int, bytes | None]]:
         """Yield where each component's record is, and its line or the beginning of it; None for one without."""

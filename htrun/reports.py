@@ -244,7 +244,7 @@ def span_text(numbers: Iterable[int]) -> str:
 
 def slowest(map_: MapView, number: int) -> list[tuple[float, int]]:
     """Return (wall seconds, component) of the slowest components, all of them for 0."""
-    times = sorted(((wall, component) for component, wall, _ in map_.records.usage()), reverse=True)
+    times = sorted(((wall, component) for component, wall, _, _ in map_.records.usage()), reverse=True)
     return times[:number] if number else times
 
 
@@ -266,9 +266,9 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
     if meta:
         usage = list(map_.records.usage())
         row["local_data"] = map_.local_data()
-        row["max_memory"] = int(max(map_.job_memory(), max((memory for _, _, memory in usage), default=0)) * 2**20)
-        row["max_runtime"] = max((wall for _, wall, _ in usage), default=0.0)
-        row["total_runtime"] = round(sum(wall for _, wall, _ in usage), 6)
+        row["max_memory"] = int(max([0.0, *(u[3] for u in usage), *(job[2] for job in map_.job_memories())]) * 2**20)
+        row["max_runtime"] = max((wall for _, wall, _, _ in usage), default=0.0)
+        row["total_runtime"] = round(sum(wall for _, wall, _, _ in usage), 6)
     return row
 
 
@@ -290,6 +290,12 @@ def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = pla
     names = list(dict.fromkeys(name for cells in table for name in cells)) or ["Tag"]
     body = [[cells.get(name, "0") for name in names] for cells in table]
     return tabulate(body, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
+
+
+def status_json(rows: Iterable[dict[str, Any]], *, compact: bool = False) -> str:
+    """Return ``status_row`` of maps as a JSON object by tag."""
+    table = {row["tag"]: row for row in rows}
+    return json.dumps(table, indent=None if compact else 2, separators=(",", ":") if compact else None)
 
 
 def status_csv(rows: Iterable[dict[str, Any]]) -> str:

@@ -24,7 +24,7 @@ from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 Ranges = tuple[tuple[int, int], ...]
 """Components as half-open ranges."""
@@ -285,7 +285,7 @@ class Submission:
         return tuple(result)
 
 
-class MapBuilder:
+class DirectoryBuilder:
     """Builds a map's directory beside where it is to be, so that it appears whole or not at all.
 
     Parameters
@@ -322,9 +322,11 @@ class MapBuilder:
         if lines:
             self.directory.files_table.write_bytes(b"".join(lines))
 
-    def write_sources(self, sources: Iterable[tuple[Path, str]]) -> None:
-        """Copy source files (path here, name below the sources directory)."""
+    def write_sources(self, sources: Iterable[tuple[Path, str]], made: Mapping[str, bytes]) -> None:
+        """Copy source files (path here, name below the sources directory), and write others there."""
         self.directory.sources.mkdir()
+        for name, data in made.items():
+            (self.directory.sources / name).write_bytes(data)
         for path, name in sources:
             target = self.directory.sources / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,11 @@ class Target:
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
 
+    @property
+    def made(self) -> dict[str, bytes]:
+        """Files to put beside the sources that are not copied: none."""
+        return {}
+
 
 @dataclass(frozen=True)
 class _Place:

@@ -46,16 +46,21 @@ class ComponentHold:
 
     Attributes
     ----------
-    component : int
-    code, subcode : int or None
+    code : int or None
         As in HTCondor's manual, "HoldReasonCode".
     reason : str
+    subcode : int or None
+    component : int
+        -1 where that is not said.
     """
 
-    component: int
     code: int | None
-    subcode: int | None
     reason: str
+    subcode: int | None = None
+    component: int = -1
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.reason}" if self.code is not None else self.reason
 
 
 class MapView:
@@ -257,7 +262,7 @@ class MapView:
                     for component in range(start, stop):
                         if self._codes[component] == _CODES[status]:  # and not recorded, or in another job by now
                             reason = state.reason or "no reason given"
-                            result[component] = ComponentHold(component, state.code, state.subcode, reason)
+                            result[component] = ComponentHold(state.code, reason, state.subcode, component)
         return result
 
     def job_of(self, component: int) -> JobState | None:
@@ -297,9 +302,12 @@ class MapView:
                 message += f": {said.rpartition(chr(10))[2]}" + (f"\n{said[-4000:]}" if "\n" in said else "")
         return {"type": "JobDied", "message": message, "frames": [], "node": state.node}
 
-    def job_memory(self) -> int:
-        """Return the largest memory that a job was seen to use, in MiB; 0 where the engine does not say."""
-        return max((state.memory_mb for state in self._jobs.values()), default=0)
+    def job_memories(self) -> Iterator[tuple[int, int, int]]:
+        """Yield the components of jobs, as half-open ranges, with the largest memory a job was seen to use, in MiB."""
+        for state in self._jobs.values():
+            if state.memory_mb:
+                for start, stop in state.components:
+                    yield start, stop, state.memory_mb
 
     def last_event(self) -> float:
         """Return when something happened to the map last, in seconds since the epoch."""

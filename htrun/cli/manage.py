@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from typing import TYPE_CHECKING
@@ -61,9 +60,7 @@ def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool
     elif format_ == "csv":
         click.echo(reports.status_csv(rows), nl=False)
     else:
-        table = {row["tag"]: row for row in rows}
-        compact = format_ == "json_compact"
-        click.echo(json.dumps(table, indent=None if compact else 2, separators=(",", ":") if compact else None))
+        click.echo(reports.status_json(rows, compact=format_ == "json_compact"))
     return ExitCode.OK
 
 

@@ -1,6 +1,15 @@
 """What ``import htrun`` gives on an execute node, where htrun itself is not installed."""
 
 
+def mapped(function=None, map_options=None):  # type: ignore[no-untyped-def]  # noqa: ARG001 (as htrun has it)
+    """Return the function as it is: on a node it is called, and mapped nowhere."""
+    return function if function is not None else mapped
+
+
+class MapOptions(dict):  # type: ignore[type-arg]
+    """The options of maps, which say nothing to a node."""
+
+
 def __getattr__(name: str) -> object:
     if name == "TransferPath":  # a function gets its files as paths, so that is what the annotation means here
         import pathlib

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from htrun.engines.bundle import write_bundle
-from htrun.store import MapBuilder
+from htrun.store import DirectoryBuilder
 
 SOURCE = """
 import datetime
@@ -58,8 +58,8 @@ PYTHONS = pythons()
 def test_the_bundle_needs_nothing_but_python(tmp_path: Path, python: str) -> None:
     """Any Python from 3.8 on runs a job from its files alone, and records values, errors and deaths."""
     (tmp_path / "m.py").write_text(SOURCE)
-    builder = MapBuilder(tmp_path)
-    builder.write_sources([(tmp_path / "m.py", "m.py")])
+    builder = DirectoryBuilder(tmp_path)
+    builder.write_sources([(tmp_path / "m.py", "m.py")], {})
     reference = {"module": "m", "qualname": "f", "file": None}
     builder.write_info({"format": 1, "components": 6, "target": {"reference": reference}})
     job = tmp_path / "job"

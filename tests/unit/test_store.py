@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.records import Records
 from htrun.runner.records import drop_torn_line, last_recorded, recorded_components
-from htrun.store import MapBuilder, MapDirectory, atomic_write, remove_directory
+from htrun.store import DirectoryBuilder, MapDirectory, atomic_write, remove_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ RECORDS = b"".join(
 
 def make(parent: Path, components: int = 5) -> MapDirectory:
     """Return the directory of a map."""
-    builder = MapBuilder(parent)
+    builder = DirectoryBuilder(parent)
     builder.write_calls(b"[%d]" % number for number in range(components))
     builder.write_info({"format": 1, "components": components, "uid": "u"})
     directory = builder.move_to(parent / "t")

@@ -13,7 +13,7 @@ from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UnknownEngine
-from htrun.store import MapBuilder, MapDirectory, Submission
+from htrun.store import DirectoryBuilder, MapDirectory, Submission
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
 
@@ -123,7 +123,7 @@ def directory(tmp_path: Path) -> MapDirectory:
     (tmp_path / "odd, name;.txt").write_text("data")
     (tmp_path / "tree" / "empty").mkdir(parents=True)
     (tmp_path / "tree" / "leaf").write_text("leaf")
-    builder = MapBuilder(tmp_path)
+    builder = DirectoryBuilder(tmp_path)
     builder.write_calls([b'[1]\t[["f0","odd, name;.txt"]]', b"[2]", b'[3]\t[["f0","odd, name;.txt"],["f1","tree"]]'])
     builder.write_files(
         [
@@ -132,7 +132,7 @@ def directory(tmp_path: Path) -> MapDirectory:
         ]
     )
     (tmp_path / "m.py").write_text("def f(x): return x\n")
-    builder.write_sources([(tmp_path / "m.py", "m.py")])
+    builder.write_sources([(tmp_path / "m.py", "m.py")], {})
     builder.write_info(
         {
             "format": 1,

@@ -11,7 +11,7 @@ import pytest
 import htrun
 from htrun import exceptions
 from htrun.exceptions import ExitCode, InvalidTag, TagAlreadyExists, TagNotFound
-from htrun.store import MapBuilder
+from htrun.store import DirectoryBuilder
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def make(registry: TagRegistry, tag: str, parent: Path) -> None:
     """Make a map that has a tag."""
-    builder = MapBuilder(parent)
+    builder = DirectoryBuilder(parent)
     builder.write_info({"format": 1, "components": 0, "uid": f"uid of {tag}"})
     builder.move_to(parent / tag)
     with registry.lock():

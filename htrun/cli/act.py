@@ -1,0 +1,280 @@
+"""Commands that act on maps: holding and releasing them, pausing, vacating, editing, rerunning and renaming them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from htrun import reports
+from htrun.cli import complain
+from htrun.cli.common import select, selectors, status_option, tag_argument
+from htrun.cli.terminal import worst
+from htrun.control import MapControl
+from htrun.exceptions import ExitCode, HtrunError, TagNotFound, UsageError
+from htrun.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from htrun.engines.base import Action
+    from htrun.state import ComponentStatus
+
+_DONE: dict[Action, str] = {
+    "hold": "held",
+    "release": "released",
+    "pause": "paused",
+    "resume": "resumed",
+    "vacate": "vacated",
+}
+
+
+def each(tags: Sequence[str], patterns: Sequence[str], *, all_: bool, do: Callable[[MapControl], str]) -> ExitCode:
+    """Do something to each of the maps that are meant, and say on stderr what came of it; one hinders no other."""
+    config = load()
+    codes = []
+    for tag in select(config, tags, patterns, all_=all_):
+        try:
+            click.echo(do(MapControl.load(tag, config)), err=True)
+        except HtrunError as error:
+            if not isinstance(error, TagNotFound) or tag in tags:
+                complain(str(error))
+                codes.append(error.exit_code)
+    return worst(codes)
+
+
+def components_text(number: int) -> str:
+    """Return a number of components in words."""
+    return f"{number:,} component{'s' if number != 1 else ''}"
+
+
+def act(action: Action) -> Callable[[MapControl], str]:
+    """Return a function that acts on a map, and says what it did."""
+
+    def do(map_: MapControl) -> str:
+        number = map_.act(action)
+        if number:
+            return f"{_DONE[action]} {map_.tag}: {components_text(number)}"
+        return f"nothing to {action} in {map_.tag}: {', '.join(reports.count_phrases(map_.counts()))}"
+
+    return do
+
+
+@click.command()
+@selectors
+def hold(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Let no unfinished component of maps run before they are released.
+
+    HTCondor holds components by itself where something has gone wrong with them: 'htrun reasons' says what.
+
+    \b
+    Example:
+      htrun hold scan
+    """
+    return each(tags, patterns, all_=all_, do=act("hold"))
+
+
+@click.command()
+@selectors
+def release(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Let held components of maps run again.
+
+    \b
+    Example:
+      htrun reasons scan; htrun release scan
+    """
+    return each(tags, patterns, all_=all_, do=act("release"))
+
+
+@click.command()
+@selectors
+def pause(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Stop the processes of components that run; they keep their place and what they have.
+
+    \b
+    Example:
+      htrun pause scan; sleep 1h; htrun resume scan
+    """
+    return each(tags, patterns, all_=all_, do=act("pause"))
+
+
+@click.command()
+@selectors
+def resume(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Let paused components of maps go on, and a run on this machine that was stopped.
+
+    \b
+    Example:
+      htrun resume scan
+    """
+    return each(tags, patterns, all_=all_, do=act("resume"))
+
+
+@click.command()
+@selectors
+def vacate(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Take the components of maps that run off their machines: they become idle, and start anew.
+
+    \b
+    Example:
+      htrun edit memory scan 4 --unit GB; htrun vacate scan
+    """
+    return each(tags, patterns, all_=all_, do=act("vacate"))
+
+
+@click.command()
+@click.option("--all", "all_", is_flag=True, help="Remove all other maps as well.")
+def clean(all_: bool) -> ExitCode:
+    """Remove transient maps: those whose tag was made up, marked with a star by 'htrun status'.
+
+    \b
+    Example:
+      htrun clean
+    """
+    config = load()
+    codes = []
+    for tag in select(config, (), (), all_=True):
+        try:
+            map_ = MapControl.load(tag, config)
+            if all_ or map_.is_transient:
+                map_.remove()
+                click.echo(f"removed {tag}", err=True)
+        except TagNotFound:  # somebody else was quicker
+            continue
+        except HtrunError as error:
+            complain(str(error))
+            codes.append(error.exit_code)
+    return worst(codes)
+
+
+@click.command()
+@tag_argument
+@click.argument("new")
+def retag(tag: str, new: str) -> ExitCode:
+    """Give the map TAG the tag NEW; it is not transient any more.
+
+    \b
+    Example:
+      htrun retag mildly-safe-gnu scan
+    """
+    map_ = MapControl.load(tag, load())
+    map_.retag(new)
+    click.echo(f"{tag} is {new} now, in {map_.path}", err=True)
+    return ExitCode.OK
+
+
+@click.group()
+def edit() -> None:
+    """Change what the unfinished components of a map request.
+
+    Those that run do not see it before they are started anew: see 'htrun vacate'.
+
+    \b
+    Example:
+      htrun edit memory scan 4 --unit GB
+    """
+
+
+def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
+    map_ = MapControl.load(tag, load())
+    concerned = map_.edit("request_memory" if memory else "request_disk", number)
+    if map_.engine.name == "local":
+        click.echo(f"htrun: note: requests say nothing to the engine local, which runs {tag}", err=True)
+    elif concerned:
+        click.echo(f"{tag}: {components_text(concerned)} request {what} now", err=True)
+    else:
+        click.echo(f"nothing to edit in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
+    return ExitCode.OK
+
+
+@edit.command("memory")
+@tag_argument
+@click.argument("memory", type=click.IntRange(min=1))
+@click.option("--unit", type=click.Choice(["MB", "GB"], case_sensitive=False), default="MB", show_default=True)
+def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
+    """Set the memory that each unfinished component of a map requests.
+
+    \b
+    Example:
+      htrun edit memory scan 512
+    """
+    return _edit(tag, memory * {"MB": 1, "GB": 1024}[unit.upper()], f"{memory} {unit} of memory", memory=True)
+
+
+@edit.command("disk")
+@tag_argument
+@click.argument("disk", type=click.IntRange(min=1))
+@click.option("--unit", type=click.Choice(["KB", "MB", "GB"], case_sensitive=False), default="GB", show_default=True)
+def edit_disk(tag: str, disk: int, unit: str) -> ExitCode:
+    """Set the disk space that each unfinished component of a map requests.
+
+    \b
+    Example:
+      htrun edit disk scan 20
+    """
+    return _edit(tag, disk * {"KB": 1, "MB": 1024, "GB": 1024**2}[unit.upper()], f"{disk} {unit} of disk", memory=False)
+
+
+@click.group()
+def rerun() -> None:
+    """Run components again, from scratch and as they were submitted first. What they had left is gone.
+
+    They must have completed, errored or been removed.
+
+    \b
+    Example:
+      htrun rerun components scan --status errored
+    """
+
+
+@rerun.command("components")
+@tag_argument
+@click.argument("components", nargs=-1, metavar="[COMPONENTS]...")
+@status_option
+def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[ComponentStatus]) -> ExitCode:
+    """Run some components of a map again: by their numbers, as ranges such as 3-7, or by their status.
+
+    \b
+    Example:
+      htrun rerun components scan 0 3-7
+    """
+    if not (components or statuses):
+        raise UsageError("which components? Give their numbers, or --status STATUS")
+    map_ = MapControl.load(tag, load())
+    chosen = [number for text in components for number in _numbers(text)]
+    if statuses:
+        map_.refresh()
+        among = set(chosen)
+        chosen = [c for c in map_.components_with(*statuses) if not components or c in among]
+    try:
+        done = map_.rerun(chosen)
+    except IndexError as error:
+        raise UsageError(str(error)) from None
+    click.echo(f"rerunning {components_text(done)} of {tag}", err=True)
+    return ExitCode.OK
+
+
+def _numbers(text: str) -> range:
+    """Return the numbers that a text such as ``3`` or ``3-7`` means; raises UsageError."""
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if found is None:
+        raise UsageError(f"{text!r} is no component: give a number, or a range such as 3-7")
+    first = int(found[1])
+    return range(first, int(found[2] or first) + 1)
+
+
+@rerun.command("map")
+@selectors
+def rerun_map(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
+    """Run all components of maps again.
+
+    \b
+    Example:
+      htrun rerun map scan
+    """
+    return each(tags, patterns, all_=all_, do=_rerun)
+
+
+def _rerun(map_: MapControl) -> str:
+    return f"rerunning {components_text(map_.rerun())} of {map_.tag}"

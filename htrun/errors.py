@@ -1,0 +1,123 @@
+"""The error of a component, as Python users get it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from traceback import FrameSummary, StackSummary
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from htrun.maps import Map
+    from htrun.records import Record
+
+_WIDTH = 80
+
+
+class ComponentError:
+    """What went wrong in a component while it ran.
+
+    Attributes
+    ----------
+    map : Map
+    component : int
+    exception_msg : str
+        The type and the message of the exception, as Python shows them.
+    node_info : tuple
+        Of where it ran: (name, address, time in seconds since the epoch); each None where it is not known.
+    python_info : tuple
+        Of the Python that it ran with: (executable, version, packages as a tuple of ``name==version``).
+    scratch_dir_contents : list of pathlib.Path
+        The files that were in its scratch directory, relative to it.
+    stack_summary : traceback.StackSummary
+        The user's frames, the outermost first, with the source lines and the local variables as text.
+    """
+
+    def __init__(self, map: Map, component: int, error: dict[str, Any], record: Record | None) -> None:  # noqa: A002
+        data = {} if record is None else record.data
+        environment = {} if record is None else record.environment()
+        packages = environment.get("packages", {})
+        self.map = map
+        self.component = component
+        self.exception_msg: str = ": ".join(filter(None, (error["type"], error["message"])))
+        self.node_info = (data.get("node", error.get("node")), None, data.get("started"))
+        self.python_info = (
+            environment.get("executable"),
+            environment.get("python"),
+            tuple(sorted(f"{name}=={version}" for name, version in packages.items())),
+        )
+        self.scratch_dir_contents = [Path(name) for name, _ in error.get("scratch", ())]
+        self.stack_summary = StackSummary.from_list(_frames(error["frames"]))
+        self._error = error
+
+    def __repr__(self) -> str:
+        return f"<ComponentError(map = {self.map}, component = {self.component}, {self.exception_msg})>"
+
+    def report(self) -> str:
+        """Return all of it as text."""
+        what = f"error report for component {self.component} of map {self.map.tag}"
+        return "\n".join(
+            [f" Start {what} ".center(_WIDTH, "="), *self._body(), "", f" End {what} ".center(_WIDTH, "=")]
+        )
+
+    def _body(self) -> Iterator[str]:
+        node, _, started = self.node_info
+        if node is not None:
+            when = "" if started is None else time.strftime(" at %Y-%m-%d %H:%M:%S", time.localtime(started))
+            yield f"Landed on execute node {node}{when}"
+        executable, version, packages = self.python_info
+        if executable is not None:
+            yield ""
+            yield f"Python executable is {executable} (version {version})"
+            yield "with installed packages"
+            yield from (f"  {package}" for package in packages)
+        if self.scratch_dir_contents:
+            yield ""
+            yield "Scratch directory contents are"
+            yield from (f"  {path}" for path in self.scratch_dir_contents)
+        yield ""
+        yield "Exception and traceback (most recent call last):"
+        yield from self._exception(self._error)
+
+    def _exception(self, error: dict[str, Any]) -> Iterator[str]:
+        for key, phrase in (
+            ("cause", "The above exception was the direct cause of the following exception:"),
+            ("context", "During handling of the above exception, another exception occurred:"),
+        ):
+            if key in error:
+                yield from self._exception(error[key])
+                yield from ("", phrase, "")
+        for frame in error["frames"]:
+            yield f'  File "{frame["file"]}", line {frame["line"]}, in {frame["function"]}'
+            if frame["source"]:
+                yield f"    {frame['source'][-1].strip()}"
+            if frame.get("locals"):
+                yield ""
+                yield "    Local variables:"
+                yield from (f"      {name} = {value}" for name, value in frame["locals"].items())
+                yield ""
+        yield from ": ".join(filter(None, (error["type"], error["message"]))).splitlines()
+        yield from (f"  {note}" for note in error.get("notes", ()))
+
+
+def _frames(frames: list[dict[str, Any]]) -> list[FrameSummary]:
+    return [
+        FrameSummary(
+            frame["file"],
+            frame["line"],
+            frame["function"],
+            lookup_line=False,
+            line=frame["source"][-1].strip() if frame["source"] else "",
+            locals={name: _Text(value) for name, value in frame.get("locals", {}).items()},
+        )
+        for frame in frames
+    ]
+
+
+class _Text(str):
+    """Text that is a ``repr()`` already."""
+
+    def __repr__(self) -> str:
+        return str(self)
