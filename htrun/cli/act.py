@@ -242,16 +242,15 @@ def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[Com
     if not (components or statuses):
         raise UsageError("which components? Give their numbers, or --status STATUS")
     map_ = MapControl.load(tag, load())
-    chosen = [number for text in components for number in _numbers(text)]
+    ranges = [_numbers(text) for text in components]
+    for last in (numbers[-1] for numbers in ranges if numbers[-1] >= len(map_)):
+        raise UsageError(f"map {tag!r} has no component {last}: it has 0 to {len(map_) - 1}")
+    chosen = [number for numbers in ranges for number in numbers]
     if statuses:
         map_.refresh()
         among = set(chosen)
         chosen = [c for c in map_.components_with(*statuses) if not components or c in among]
-    try:
-        done = map_.rerun(chosen)
-    except IndexError as error:
-        raise UsageError(str(error)) from None
-    click.echo(f"rerunning {components_text(done)} of {tag}", err=True)
+    click.echo(f"rerunning {components_text(map_.rerun(chosen))} of {tag}", err=True)
     return ExitCode.OK
 
 
@@ -261,7 +260,10 @@ def _numbers(text: str) -> range:
     if found is None:
         raise UsageError(f"{text!r} is no component: give a number, or a range such as 3-7")
     first = int(found[1])
-    return range(first, int(found[2] or first) + 1)
+    last = int(found[2] or first)
+    if last < first:
+        raise UsageError(f"the range {text} is empty: did you mean {last}-{first}?")
+    return range(first, last + 1)
 
 
 @rerun.command("map")
