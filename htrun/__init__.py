@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+# At once, since `htrun.settings` is the object, and would be the module if somebody else imported that first.
+from htrun.settings import BASE_SETTINGS, USER_SETTINGS, settings
+
 if TYPE_CHECKING:
     from htrun.transfers import TransferPath
 
-__all__ = ["TransferPath", "__version__"]
+__all__ = ["BASE_SETTINGS", "USER_SETTINGS", "TransferPath", "__version__", "settings"]
 
 __version__ = "0.1.0"
 

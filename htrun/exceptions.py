@@ -228,3 +228,19 @@ class TimeoutError(HtrunError):  # noqa: A001 (the name HTMap's users know)
     """Something took longer than the time it was given."""
 
     exit_code = ExitCode.ERRORED
+
+
+class MissingSetting(HtrunError, KeyError):
+    """There is no such setting.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    __str__ = HtrunError.__str__  # not KeyError's, which is the repr of the message
+
+    def __init__(self, name: str, similar: Sequence[str] = ()) -> None:
+        hint = f", did you mean {' or '.join(similar)}?" if similar else ""
+        super().__init__(f"there is no setting {name!r}{hint}")
+        self.name = name
