@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from htrun.exceptions import EngineError, HtrunError, MapWasRemoved, RunDied
+from htrun.logs import get_logger
 from htrun.runner.files import remove_tree
 from htrun.store import move_aside, sweep
 from htrun.view import MapView
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _MAX_POLL_SECONDS = 0.5
+_logger = get_logger(__name__)
 
 
 class MapControl(MapView):
@@ -67,6 +69,7 @@ class MapControl(MapView):
         with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
             reason = self.engine.left_behind(self.directory)
             if reason is not None:
+                _logger.info("carrying on with map %s: %s", self.tag, reason)
                 self.engine.carry_on(self.directory)
             return reason
 
@@ -78,6 +81,7 @@ class MapControl(MapView):
     def stop_locked(self, reason: str) -> None:
         """Do as ``stop`` does for a caller that holds the lock of the tag."""
         if self._is_there():  # another map may have its place by now
+            _logger.info("stopping map %s: %s", self.tag, reason)
             self.engine.act(self.directory, "remove", reason)
 
     def remove(self, *, force: bool = False) -> None:
@@ -120,3 +124,4 @@ def delete_directory(tag: str, registry: TagRegistry) -> None:
     if grave is not None:
         remove_tree(str(grave))
         sweep(grave.parent)
+    _logger.info("removed map %s in %s", tag, directory.path)

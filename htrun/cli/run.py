@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from htrun import __version__
+from htrun.cli.completion import complete_files
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
 from htrun.creation import MapRequest, check_request, create_map
@@ -56,12 +57,13 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", shell_complete=complete_files)
 @click.option(
     "--args",
     "source",
     metavar="FILE",
     callback=_not_empty,
+    shell_complete=complete_files,
     help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
 )
 @click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from htrun.exceptions import EngineError
+from htrun.logs import get_logger
 from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from htrun.state import JobState
     from htrun.store import MapDirectory, Ranges
 
+_logger = get_logger(__name__)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
@@ -99,6 +101,7 @@ class LocalEngine:
                 said = _last_words(directory) or "no reason given"
                 raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
             time.sleep(0.002)
+        _logger.info("started process %d for %s", process.pid, directory.path)
         process.returncode = 0  # it goes on without us; nobody waits for it here
 
     def events(self, directory: MapDirectory) -> LocalEvents:
