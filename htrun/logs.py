@@ -103,7 +103,7 @@ class _LogFile(logging.Handler):
         file.setFormatter(logging.Formatter(_FORMAT))
         return file
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         """Do nothing: logging's own would print a traceback."""
 
     def close(self) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, shell_complete
+
+if TYPE_CHECKING:
+    import click
 
 _FILES = """\
         elif [[ $type == 'file' ]]; then

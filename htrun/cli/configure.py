@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from htrun import keys
-from htrun.exceptions import ExitCode, UsageError
+from htrun.exceptions import ExitCode, HtrunError, UsageError
 from htrun.layers import USER_FILE, parse_toml, read_text
 from htrun.logs import log_file
 from htrun.settings import USER_SETTINGS, load
@@ -92,9 +93,10 @@ def set_setting(setting: str, value: str) -> ExitCode:
     with atomic_write(path) as file:
         file.write(_changed(read_text(str(path)) or "", str(path), name, "" if parsed is None else parsed))
     click.echo(f"{USER_FILE}: {name} = {json.dumps('' if parsed is None else parsed, ensure_ascii=False)}", err=True)
-    overriding = all_settings.origin(name)
-    if overriding not in (USER_FILE, "default"):
-        click.echo(f"htrun: note: {overriding} says otherwise, and counts more here", err=True)
+    with suppress(HtrunError):  # what is wrong elsewhere is told by the commands that it hinders
+        origin = all_settings.origin(name)
+        if origin not in (USER_FILE, "default") and all_settings[name] != parsed:
+            click.echo(f"htrun: note: {origin} says otherwise, and counts more here", err=True)
     return ExitCode.OK
 
 
