@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# At once, since `htrun.settings` is the object, and would be the module if somebody else imported that first.
+from htrun.settings import BASE_SETTINGS, USER_SETTINGS, settings
+
 if TYPE_CHECKING:
     from htrun import exceptions
     from htrun.errors import ComponentError
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from htrun.view import ComponentHold
 
 __all__ = [
+    "BASE_SETTINGS",
+    "USER_SETTINGS",
     "ComponentError",
     "ComponentHold",
     "ComponentStatus",
@@ -40,6 +45,7 @@ __all__ = [
     "map",
     "mapped",
     "remove",
+    "settings",
     "starmap",
     "status",
     "status_csv",

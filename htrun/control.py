@@ -13,6 +13,7 @@ from htrun.exceptions import (
     MapWasRemoved,
     RunDied,
 )
+from htrun.logs import get_logger
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus
 from htrun.store import join, move_aside, sweep
@@ -46,6 +47,7 @@ _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
     "vacate": frozenset(),
 }
 """The statuses that no component has any more when an action has taken effect."""
+_logger = get_logger(__name__)
 
 
 class MapControl(MapView):
@@ -96,6 +98,7 @@ class MapControl(MapView):
         with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
             reason = self.engine.left_behind(self.directory)
             if reason is not None:
+                _logger.info("carrying on with map %s: %s", self.tag, reason)
                 self.engine.carry_on(self.directory)
             return reason
 
@@ -107,6 +110,7 @@ class MapControl(MapView):
     def stop_locked(self, reason: str) -> None:
         """Do as ``stop`` does for a caller that holds the lock of the tag."""
         if self.is_there():  # another map may have its place by now
+            _logger.info("stopping map %s: %s", self.tag, reason)
             self.engine.act(self.directory, "remove", reason)
 
     def act(self, action: Action) -> int:
@@ -263,3 +267,4 @@ def delete_directory(tag: str, registry: TagRegistry) -> None:
     if grave is not None:
         remove_tree(str(grave))
         sweep(grave.parent)
+    _logger.info("removed map %s in %s", tag, directory.path)

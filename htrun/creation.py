@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import __version__
 from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
+from htrun.logs import get_logger
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import DirectoryBuilder, MapDirectory, move_aside
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from htrun.transfers import FileTable
 
 _BUSY_SECONDS = 0.3
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _place(request: MapRequest, builder: DirectoryBuilder, count: int, registry:
                 replaced.put_back()
                 raise
             replaced.remove()
+            _logger.info("created map %s with %d components in %s", tag, count, map_.path)
             return map_
 
 

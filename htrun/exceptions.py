@@ -308,3 +308,19 @@ class CorruptEventLog(EngineError):
     """A map's event log cannot be understood."""
 
     exit_code = ExitCode.INTERNAL
+
+
+class MissingSetting(HtrunError, KeyError):
+    """There is no such setting.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    __str__ = HtrunError.__str__  # not KeyError's, which is the repr of the message
+
+    def __init__(self, name: str, similar: Sequence[str] = ()) -> None:
+        hint = f", did you mean {' or '.join(similar)}?" if similar else ""
+        super().__init__(f"there is no setting {name!r}{hint}")
+        self.name = name

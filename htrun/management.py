@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from htrun import reports
@@ -42,7 +41,7 @@ def _load_all(tags: Iterable[str]) -> Iterator[Map]:
             continue  # it was removed just now
 
 
-def remove(tag: str, not_exist_ok: bool = True) -> None:  # noqa: FBT001, FBT002 (HTMap's signature)
+def remove(tag: str, not_exist_ok: bool = True) -> None:
     """Stop the map that has a tag, and delete it with all its data.
 
     Parameters
@@ -103,8 +102,8 @@ def _remove(tag: str, config: Config, *, transient_only: bool) -> bool:
 
 def status(
     maps: Iterable[Map] | None = None,
-    include_state: bool = True,  # noqa: FBT001, FBT002 (HTMap's signature)
-    include_meta: bool = True,  # noqa: FBT001, FBT002
+    include_state: bool = True,
+    include_meta: bool = True,
 ) -> str:
     """Return a table of maps as text, all of them by default; transient ones have a star before their tag.
 
@@ -121,9 +120,9 @@ def status(
 
 def status_json(
     maps: Iterable[Map] | None = None,
-    include_state: bool = True,  # noqa: FBT001, FBT002 (HTMap's signature)
-    include_meta: bool = True,  # noqa: FBT001, FBT002
-    compact: bool = False,  # noqa: FBT001, FBT002
+    include_state: bool = True,
+    include_meta: bool = True,
+    compact: bool = False,
 ) -> str:
     """Return the same as a JSON object of objects by tag, with sizes in bytes and times in seconds.
 
@@ -140,8 +139,8 @@ def status_json(
 
 def status_csv(
     maps: Iterable[Map] | None = None,
-    include_state: bool = True,  # noqa: FBT001, FBT002 (HTMap's signature)
-    include_meta: bool = True,  # noqa: FBT001, FBT002
+    include_state: bool = True,
+    include_meta: bool = True,
 ) -> str:
     """Return the same as CSV, with sizes in bytes and times in seconds.
 

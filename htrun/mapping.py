@@ -33,7 +33,7 @@ def map(  # noqa: A001 (the name HTMap's users know)
     args: Iterable[Any],
     map_options: MapOptions | None = None,
     tag: str | None = None,
-    quiet: bool = False,  # noqa: FBT001, FBT002 (HTMap's signature)
+    quiet: bool = False,
 ) -> Map:
     """Map a function of one argument over inputs.
 
@@ -74,7 +74,7 @@ def starmap(
     kwargs: Iterable[dict[str, Any]] | None = None,
     map_options: MapOptions | None = None,
     tag: str | None = None,
-    quiet: bool = False,  # noqa: FBT001, FBT002 (HTMap's signature)
+    quiet: bool = False,
 ) -> Map:
     """Map a function over aligned tuples of arguments and dicts of keyword arguments; otherwise as ``map`` does.
 
@@ -85,9 +85,7 @@ def starmap(
     return _create(func, filled, map_options, tag, quiet=quiet)
 
 
-def build_map(
-    func: Callable[..., Any], map_options: MapOptions | None = None, tag: str | None = None
-) -> MapBuilder:
+def build_map(func: Callable[..., Any], map_options: MapOptions | None = None, tag: str | None = None) -> MapBuilder:
     """Return a builder, which gathers calls and makes a map of them."""
     return MapBuilder(func, map_options, tag)
 
@@ -102,9 +100,7 @@ class MapBuilder:
     tag : str, optional
     """
 
-    def __init__(
-        self, func: Callable[..., Any], map_options: MapOptions | None = None, tag: str | None = None
-    ) -> None:
+    def __init__(self, func: Callable[..., Any], map_options: MapOptions | None = None, tag: str | None = None) -> None:
         self.func = func
         self.map_options = map_options
         self.tag = tag
@@ -224,5 +220,3 @@ def _create(
 
 def _is_interactive() -> bool:
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
-
-

@@ -80,7 +80,7 @@ class Map(Sequence[Any]):
         if known is None:
             known = _maps[uid] = cls(control)
         elif known.tag != control.tag:  # another process has given it a new tag
-            known._control = control  # noqa: SLF001 (it is this class)
+            known._control = control
         return known
 
     @classmethod
@@ -150,9 +150,9 @@ class Map(Sequence[Any]):
     def wait(
         self,
         timeout: Timeout = None,
-        show_progress_bar: bool = False,  # noqa: FBT001, FBT002 (HTMap's signature)
-        holds_ok: bool = False,  # noqa: FBT001, FBT002
-        errors_ok: bool = False,  # noqa: FBT001, FBT002
+        show_progress_bar: bool = False,
+        holds_ok: bool = False,
+        errors_ok: bool = False,
     ) -> None:
         """Wait until every component has completed, errored or is held, and nothing can move any more.
 
@@ -370,9 +370,7 @@ class Map(Sequence[Any]):
         """The errors of errored components, by component."""
         errored = list(self._now().components_with(ComponentStatus.ERRORED))
         records = self._control.records.walk(errored)
-        return {
-            component: self._error(component, record) for component, record in zip(errored, records, strict=True)
-        }
+        return {component: self._error(component, record) for component, record in zip(errored, records, strict=True)}
 
     def error_reports(self) -> Iterator[str]:
         """Yield the error reports of errored components."""
@@ -457,7 +455,7 @@ class Map(Sequence[Any]):
         """
         self._now().retag(tag)
 
-    def remove(self, force: bool = False) -> None:  # noqa: FBT001, FBT002 (HTMap's signature)
+    def remove(self, force: bool = False) -> None:
         """Stop the map and delete it with all its data.
 
         Parameters
@@ -500,7 +498,7 @@ class _OfComponents(Sequence[T]):
         ------
         IndexError, TimeoutError, MapComponentHeld
         """
-        return self._read(component, self._map._wait_for(component, timeout))  # noqa: SLF001
+        return self._read(component, self._map._wait_for(component, timeout))
 
     def _read(self, component: int, record: Record | None) -> T:
         raise NotImplementedError

@@ -10,6 +10,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "run",
     "collect": "results",
-    "errors": "results",
+    "errors": "results.map_errors",
     "reasons": "results",
     "stdout": "results",
     "stderr": "results",
@@ -34,8 +35,13 @@ COMMANDS = {
     "path": "manage",
     "remove": "manage",
     "version": "manage",
+    "settings": "configure.show_settings",
+    "set": "configure.set_setting",
+    "logs": "configure",
+    "transplants": "configure",
+    "autocompletion": "configure",
 }
-"""Where each subcommand is."""
+"""The module of each subcommand, and its name there where it has another one."""
 
 
 class LazyGroup(click.Group):
@@ -47,20 +53,31 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"htrun.cli.{COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, "map_errors" if cmd_name == "errors" else cmd_name)
+        module, _, name = COMMANDS[cmd_name].partition(".")
+        command: click.Command = getattr(import_module(f"htrun.cli.{module}"), name or cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and not _names_command(args):
+        if args and not _names_command(args, completing=ctx.resilient_parsing):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        from htrun.cli.completion import complete_files
 
-def _names_command(args: Sequence[str]) -> bool:
+        files = [] if incomplete.startswith("-") else complete_files(ctx, self.params[0], incomplete)  # targets
+        return [*super().shell_complete(ctx, incomplete), *files]
+
+
+def _names_command(args: Sequence[str], *, completing: bool) -> bool:
     """Tell whether the arguments are for the group or a subcommand of its; if not, they say what to run."""
     if args[0] in COMMANDS or args[0] in ("--help", "-h", "--version"):
         return True
+    rest = list(dropwhile(_is_verbose, args))
+    if rest != args and (rest[0] in COMMANDS if rest else completing):
+        return True  # `htrun -v COMMAND` shows the messages of the log, `htrun -v TARGET` is `htrun run -v TARGET`
+    if completing:
+        return False
     if args[0].startswith("-") or any(mark in args[0] for mark in (":", ".py", os.sep)):
         return False
     close = difflib.get_close_matches(args[0], COMMANDS, n=1)
@@ -70,9 +87,14 @@ def _names_command(args: Sequence[str]) -> bool:
     )
 
 
+def _is_verbose(word: str) -> bool:
+    return word == "--verbose" or (word.startswith("-v") and not word.strip("-v"))
+
+
 @click.group(cls=LazyGroup, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="htrun", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option("-v", "--verbose", count=True, help="Show log messages as the command runs.")
+def cli(verbose: int) -> None:
     """Map a Python function over the lines of a file.
 
     \b
@@ -88,6 +110,15 @@ def cli() -> None:
     Exit codes: 0 all components completed, 1 some errored, 2 interrupted, 3 internal error, 4 usage or input error,
     5 nothing to run, 6 components held.
     """
+    from htrun.layers import Fixed
+    from htrun.logs import show_messages, start_logging
+    from htrun.settings import load, settings
+
+    settings.maps.insert(1, Fixed({"CLI": True}, "this command"))
+    if verbose:
+        show_messages()
+    with suppress(HtrunError):  # the command itself will say what is wrong with the settings, if that matters to it
+        start_logging(load(), hand_on=False)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -189,9 +220,9 @@ def _call(args: Sequence[str]) -> Any:
     """Do what click's own ``main`` does, without its own ideas of exit codes: 1 for a closed pipe is one of them."""
     completion = os.environ.get("_HTRUN_COMPLETE")
     if completion:
-        from click.shell_completion import shell_complete
+        from htrun.cli.completion import complete
 
-        return shell_complete(cli, {}, "htrun", "_HTRUN_COMPLETE", completion)
+        return complete(cli, completion)
     with cli.make_context("htrun", list(args)) as context:
         return cli.invoke(context)
 

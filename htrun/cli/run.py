@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from htrun import __version__
+from htrun.cli.completion import complete_files
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
 from htrun.creation import MapRequest, check_request, create_map
@@ -19,7 +20,7 @@ from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
-from htrun.settings import Config, load
+from htrun.settings import load
 from htrun.store import read_json
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
+    from htrun.settings import Config
     from htrun.targets import Target
 
 _SHOWN_CALLS = 1000
@@ -55,12 +57,13 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 @click.command()
-@click.argument("target")
+@click.argument("target", shell_complete=complete_files)
 @click.option(
     "--args",
     "source",
     metavar="FILE",
     callback=_not_empty,
+    shell_complete=complete_files,
     help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
 )
 @click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
@@ -118,13 +121,13 @@ def run(**options: Any) -> ExitCode:
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"] or settings.engine)
-    if options["engine"] is None and settings.engine != Config.engine:
-        why = "HTRUN_ENGINE"
+    if options["engine"] is None and settings.engine != "auto":
+        why = settings.origin("ENGINE")
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
     if options["delivery"] and engine.name == "local":
         click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
-    whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.why_delivery)
+    whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.origin("DELIVERY_METHOD"))
     request = _request(target, engine, settings, options)
     check_request(request, settings)
     files = FileTable()

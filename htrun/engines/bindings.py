@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import EngineError
+from htrun.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,14 +100,34 @@ def configuration_problem() -> str | None:
     return None if any(place.exists() for place in places) else "HTCondor is not configured here"
 
 
+_given: dict[str, str | None] = {}
+"""What HTCondor's own configuration says of what our settings have changed in it."""
+
+
+def _use_settings() -> None:
+    """Let HTCondor look for the schedd where our settings say, as they are now."""
+    settings = load()
+    parameters = bindings().param
+    for name, wanted in (("SCHEDD_HOST", settings.scheduler), ("COLLECTOR_HOST", settings.collector)):
+        if wanted is None and name not in _given:
+            continue
+        given = _given.setdefault(name, parameters.get(name))
+        value = wanted or given
+        if value is None:
+            del parameters[name]
+        else:
+            parameters[name] = value
+
+
 def locate_schedd() -> Any:
     """Return the schedd that jobs are submitted to from here; raises EngineError."""
     with translated("no schedd can be located"):
+        _use_settings()
         return bindings().Schedd()
 
 
 def schedd_name() -> str:
-    """Return the name of that schedd, as the configuration has it; raises EngineError."""
+    """Return the name of that schedd, as settings and configuration have it; raises EngineError."""
     with translated("cannot locate a schedd"):
         parameters = bindings().param
-        return str(parameters.get("SCHEDD_NAME") or parameters.get("FULL_HOSTNAME") or "local")
+        return load().scheduler or str(parameters.get("SCHEDD_NAME") or parameters.get("FULL_HOSTNAME") or "local")

@@ -26,6 +26,7 @@ from htrun.engines.submission import (
     write_jobs,
 )
 from htrun.exceptions import EngineError
+from htrun.logs import get_logger
 from htrun.store import Submission
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from htrun.engines.base import Action, Attribute
     from htrun.store import MapDirectory, Ranges
 
+_logger = get_logger(__name__)
 _REMOVE_SECONDS = 60.0
 _JOB_ACTIONS: dict[Action, str] = {
     "hold": "Hold",
@@ -101,6 +103,7 @@ class HTCondorEngine:
                 cluster = self._submit(directory, submission)
             row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
             directory.append_submission(row)
+        _logger.info("submitted %d jobs of %s as cluster %d", submission.jobs, directory.path, cluster)
 
     def _plan(self, directory: MapDirectory, components: Ranges) -> Submission:
         """Note a new submission of components, and return it."""

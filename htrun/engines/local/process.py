@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from htrun.exceptions import EngineError
+from htrun.logs import get_logger
 from htrun.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from htrun.store import MapDirectory
 
+_logger = get_logger(__name__)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LOCK = "supervisor"
@@ -55,6 +57,7 @@ def start(directory: MapDirectory) -> None:
             said = last_words(directory) or "no reason given"
             raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
         time.sleep(0.002)
+    _logger.info("started process %d for %s", process.pid, directory.path)
     process.returncode = 0  # it goes on without us; nobody waits for it here
 
 

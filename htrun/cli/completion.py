@@ -1,0 +1,44 @@
+"""Completion in shells: click's, with what it lacks for us."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, shell_complete
+
+if TYPE_CHECKING:
+    import click
+
+_FILES = """\
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+"""
+_FILES_TOO = """\
+        elif [[ $type == 'file' ]]; then
+            compopt -o filenames
+            mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+"""
+
+
+class _Bash(BashComplete):
+    """Shows files beside other words, where click's shows them only if there are none."""
+
+    source_template = BashComplete.source_template.replace(_FILES, _FILES_TOO)
+
+
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Return that the shell is to complete the names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete(cli: click.Command, instruction: str) -> int:
+    """Do what the shell's completion asks for in ``_HTRUN_COMPLETE``, and return an exit code.
+
+    What is wrong, with the settings for instance, is not told in the midst of what the user types.
+    """
+    add_completion_class(_Bash)
+    with suppress(Exception):
+        return shell_complete(cli, {}, "htrun", "_HTRUN_COMPLETE", instruction)
+    return 1
