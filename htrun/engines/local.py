@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
+from htrun.engines import local_explain
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
@@ -147,7 +148,7 @@ class LocalEngine:
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell what the map's process is at; see ``Engine``."""
-        return []
+        return local_explain.explain(directory.info["tag"], event_log(directory), alive=is_alive(directory))
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
