@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ class Resource:
 
     def text(self, number: float) -> str:
         """Return an amount as people read it: ``4.0 GiB of memory``, ``1 CPU``."""
-        if not self.unit:
-            return f"{number:,g} {self.name}{'s' * (number != 1)}"
-        return f"{amount(number * self.unit)} of {self.name}"
+        return f"{self.amount(number)} of {self.name}" if self.unit else self.amount(number)
+
+    def amount(self, number: float) -> str:
+        """Return the same without the name where the unit tells: ``4.0 GiB``, ``1 CPU``."""
+        return amount(number * self.unit) if self.unit else f"{number:,g} {self.name}{'s' * (number != 1)}"
 
 
 RESOURCES = (
@@ -76,13 +78,11 @@ _MAX_VALUE = 60
 
 def amount(number: float) -> str:
     """Return a number of bytes with a binary unit, never more than it is."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or (unit == "MiB" and number < 10 * 2**10 and number == int(number) and number % 1024):
-            break
+    units = ["B", "KiB", "MiB", "GiB", "TiB"]
+    while number >= 1024 and len(units) > 1:
         number /= 1024
-    else:
-        unit = "TiB"
-    return f"{number:,.0f} {unit}" if number == int(number) else f"{int(number * 10) / 10:,.1f} {unit}"
+        del units[0]
+    return f"{number:,.0f} {units[0]}" if number == int(number) else f"{int(number * 10) / 10:,.1f} {units[0]}"
 
 
 def clauses(expression: str) -> list[str]:
@@ -169,8 +169,8 @@ class Condition:
         The part of the requirements that it is; empty for others.
     resource : Resource or None
         What it is a request of.
-    wanted, largest : float
-        How much is asked for, and the most that a slot has.
+    wanted, largest, usable : float
+        How much is asked for, the most that a slot has, and the most that one has which satisfies all the rest.
     seen : mapping of str to sequence of str
         Of the attributes of the clause, what slots have, the commonest first; nothing if none has it.
     """
@@ -180,6 +180,7 @@ class Condition:
     resource: Resource | None = None
     wanted: float = 0
     largest: float = 0
+    usable: float = 0
     seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -239,11 +240,12 @@ def match(job: AnyAd, slots: Sequence[AnyAd], empty: Callable[[AnyAd], AnyAd], e
     for clause in clauses(str(job.get("Requirements", "true"))):
         if not _AUTOMATIC.fullmatch(clause):
             mask = _mask(is_true(evaluate(clause, job, slot)) for slot in bare)
-            conditions.append(Condition(mask, clause, seen=_seen(clause, job, bare, evaluate)))
+            conditions.append(Condition(mask, clause))
     # What START leaves of the slots; the rest of a slot's requirements is about room, which the requests tell better.
     starts = _mask(slot.get("Start") is None or is_true(evaluate("Start", slot, job)) for slot in bare)
     conditions.append(Condition(starts))
     everything = (1 << len(bare)) - 1
+    conditions = [_usable(condition, conditions, bare) for condition in conditions]
     fitting = _common(conditions, everything)
     if fitting:
         takes = _mask(slot.get("Requirements") is None or is_true(evaluate("Requirements", slot, job)) for slot in bare)
@@ -251,7 +253,11 @@ def match(job: AnyAd, slots: Sequence[AnyAd], empty: Callable[[AnyAd], AnyAd], e
         fitting &= takes
     chosen = [working[n] for n in range(len(working)) if fitting >> n & 1]
     free = [slot for slot in chosen if _is_free(slot, job, evaluate)]
-    impossible = [condition for condition in conditions if not condition.slots] if bare else []
+    impossible = [
+        replace(condition, seen=_seen(condition.clause, job, bare, evaluate))
+        for condition in conditions
+        if bare and not condition.slots
+    ]
     return Match(
         slots=len(slots),
         machines=len({slot.get("Machine") or slot.get("Name") for slot in slots}),
@@ -286,6 +292,16 @@ def _requests(job: Ad, slots: Sequence[Ad]) -> Iterator[Condition]:
         yield Condition(mask, resource=resource, wanted=wanted, largest=max(has, default=0))
 
 
+def _usable(condition: Condition, conditions: Sequence[Condition], slots: Sequence[Ad]) -> Condition:
+    """Return a request with the most that would be satisfied, by the slots that satisfy all other conditions."""
+    resource = condition.resource
+    if resource is None:
+        return condition
+    rest = _common([other for other in conditions if other is not condition], -1)
+    most = max((_number(slot.get(resource.attribute)) for n, slot in enumerate(slots) if rest >> n & 1), default=0)
+    return replace(condition, usable=most)
+
+
 def _number(value: Any) -> float:
     return value if type(value) in (int, float) else 0
 
@@ -300,7 +316,7 @@ def _seen(clause: str, job: Ad, slots: Sequence[Ad], evaluate: Evaluate) -> dict
 
 def _value(slot: Ad, name: str, evaluate: Evaluate) -> str:
     value = evaluate(name, slot, slot)
-    text = f'"{value}"' if isinstance(value, str) else {True: "true", False: "false"}.get(value, str(value))
+    text = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 3] + "..."
 
 
@@ -317,9 +333,12 @@ def _is_free(slot: Ad, job: Ad, evaluate: Evaluate) -> bool:
 
 
 def _users(slot: Ad) -> list[str]:
-    names = slot.get("ChildRemoteOwner")
-    if not isinstance(names, (list, tuple)):
+    if slot.get("SlotType") == "Partitionable":
+        names = slot.get("ChildRemoteOwner")
+    else:
         names = [slot.get("RemoteOwner")]
+    if not isinstance(names, list):
+        return []
     return [str(name) for name in names if isinstance(name, str) and name]
 
 

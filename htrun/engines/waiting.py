@@ -95,54 +95,61 @@ def describe(match: Match, job: Any, components: int, tag: str) -> str:
     tag : str
     """
     who = f"{count(components, 'component')} wait{'s' * (components == 1)}"
-    pool = f"{match.slots:,} slot{'s' * (match.slots != 1)}"
+    pool = count(match.slots, "slot") + (f", {match.offline:,} of them switched off" if match.offline else "")
     if not match.slots:
-        return f"{who}: the pool has no slots at present; its execute nodes are off, or do not reach its collector."
+        return f"{who}: the pool has no slots now. Its execute nodes are off, or do not reach its collector."
     if match.offline == match.slots:
-        return f"{who}: all {pool} of the pool are switched off (offline) at present."
+        return f"{who}: all of the pool's slots ({pool}) are switched off."
+    them = "it" if components == 1 else "them"
+    never = f"{who}, and no slot of the pool ({pool}) can ever run {them}"
     if match.impossible:
-        causes = " ".join(_impossible(condition, tag) for condition in match.impossible)
-        return f"{who}, and no slot of the pool ({pool}) can run {_them(components)}. {causes}"
+        return f"{never}. {' '.join(_impossible(condition, tag) for condition in match.impossible)}"
     if match.conflict:
         causes = "; ".join(_wish(condition) for condition in match.conflict)
-        return (
-            f"{who}, and no slot of the pool ({pool}) can run {_them(components)}: each of these is satisfied by some, "
-            f"but no slot satisfies all of them: {causes}."
-        )
-    if match.fitting == match.slots:
-        able = f"each of the pool's {pool}" if match.slots > 1 else "the pool's one slot"
+        return f"{never}: there are slots for each of these, but none for all of them: {causes}."
+    who = f"{count(components, 'component')} {'has' if components == 1 else 'have'} waited for {_waited(job)}"
+    if match.slots == 1:
+        able = f"the pool's one slot can run {them}"
+    elif match.fitting == match.slots:
+        able = f"all of the pool's {pool} can run {them}"
     else:
-        able = f"{match.fitting:,} of the pool's {pool}"
-    have = "has" if components == 1 else "have"
-    who = f"{count(components, 'component')} {have} waited for {elapsed(job.get('QDate'))}"
+        able = f"{match.fitting:,} of the pool's {pool} can run {them}"
     if not match.free:
-        return f"{who}: {able} can run {_them(components)}, but has no room now.{_busy(match, job)}"
+        full = "it has no room now" if match.fitting == 1 else "none of them has room now"
+        return f"{who}: {able}, but {full}. {_users(match, job)}"
     said = job.get("LastRejMatchReason")
-    seen = f" It last said, {elapsed(job.get('LastRejMatchTime'))} ago: {said}." if said else ""
-    has = f"{match.free:,} of them has" if match.fitting > 1 else "it has"
-    turn = "it is for the negotiator's next round to match them"
-    return f"{who}: {able} can run {_them(components)}, and {has} room: {turn}.{seen}"
+    last = f" {elapsed(job.get('LastRejMatchTime'))} ago it said: {said}." if said else ""
+    has = "has" if match.fitting == 1 else f"{match.free:,} of them have"
+    return f"{who}: {able} and {has} room now, so the negotiator may start {them} in its next round.{last}"
 
 
-def _them(components: int) -> str:
-    return "it" if components == 1 else "them"
+def _waited(job: Any) -> str:
+    return elapsed(job.get("EnteredCurrentStatus") or job.get("QDate"))
 
 
 def _impossible(condition: Condition, tag: str) -> str:
     resource = condition.resource
-    if resource is not None:
-        wanted = resource.text(condition.wanted)
-        if not condition.largest:
-            return f"It asks for {wanted}: no slot has any."
-        text = f"It asks for {wanted}, the largest slot has {resource.text(condition.largest)}"
-        command = {"Memory": "memory", "Disk": "disk"}.get(resource.attribute)
-        if command is None:
-            return f"{text}: ask for no more."
-        unit = {"Memory": "MB", "Disk": "KB"}[resource.attribute]
-        return f"{text}: 'htrun edit {command} {tag} {int(condition.largest)} --unit {unit}' asks for that."
-    if not condition.clause:
-        return "The START expression of every slot refuses the job: ask the pool's administrators who may run there."
-    return f"No slot satisfies the requirement {condition.clause}{_seen(condition)}."
+    if resource is None:
+        if not condition.clause:
+            return (
+                "The START expression of every slot refuses the job: ask the pool's administrators who may run there."
+            )
+        return f"No slot satisfies the requirement {condition.clause}{_seen(condition)}."
+    if not condition.largest:
+        return f"{resource.text(condition.wanted)} asked for, but no slot has any."
+    text = f"{resource.text(condition.wanted)} asked for, but {_largest(condition)}"
+    command, unit = {"Memory": ("memory", "MB"), "Disk": ("disk", "KB")}.get(resource.attribute, ("", ""))
+    if not command:
+        return f"{text}: ask for no more than that."
+    number = int(condition.usable or condition.largest)
+    return f"{text}: 'htrun edit {command} {tag} {number} --unit {unit}' asks for that."
+
+
+def _largest(condition: Condition) -> str:
+    assert condition.resource is not None
+    if 0 < condition.usable < condition.largest:
+        return f"the largest slot that is fit otherwise has {condition.resource.amount(condition.usable)}"
+    return f"the largest slot has {condition.resource.amount(condition.largest)}"
 
 
 def _seen(condition: Condition) -> str:
@@ -154,25 +161,28 @@ def _seen(condition: Condition) -> str:
 
 
 def _wish(condition: Condition) -> str:
-    number = condition.slots.bit_count()
-    by = f"{number:,} slot{'s' * (number != 1)}"
+    slots = count(condition.slots.bit_count(), "slot")
     if condition.resource is not None:
-        return f"{condition.resource.text(condition.wanted)} ({by})"
-    return f"{condition.clause or 'a START expression that takes the job'} ({by})"
+        more = f"; {_largest(condition)}" if 0 < condition.usable < condition.largest else ""
+        return f"{condition.resource.text(condition.wanted)} ({slots}{more})"
+    return f"{condition.clause or 'a START expression that lets the job in'} ({slots})"
 
 
-def _busy(match: Match, job: Any) -> str:
+def _users(match: Match, job: Any) -> str:
+    """Return who has the slots that are busy."""
     mine = str(job.get("User", "")).partition("@")[0]
-    own = sum(n for name, n in match.users.items() if name.partition("@")[0] == mine)
-    others = sum(match.users.values()) - own
-    whose = []
-    if own:
-        whose.append(f"{own:,} job{'s' * (own != 1)} of yours")
+    others: Counter[str] = Counter()
+    for name, number in match.users.items():
+        others[name.partition("@")[0]] += number
+    own = others.pop(mine, 0)
+    whose = [f"{count(own, 'job')} of yours"] if own else []
     if others:
-        names = Counter({name: n for name, n in match.users.items() if name.partition("@")[0] != mine})
-        listed = ", ".join(f"{name.partition('@')[0]} {n:,}" for name, n in names.most_common(3))
-        whose.append(f"{others:,} of other users ({listed}{', ...' * (len(names) > 3)})")
-    return f" They run {' and '.join(whose)}." if whose else " They are in use by their owners, or draining."
+        listed = ", ".join(f"{name} {number:,}" for name, number in others.most_common(3))
+        more = ", ..." if len(others) > 3 else ""
+        whose.append(f"{count(sum(others.values()), 'job')} of other users ({listed}{more})")
+    if not whose:
+        return "No jobs run there: the owners of the machines use them, or they are being drained."
+    return f"What runs there: {' and '.join(whose)}."
 
 
 def _circumstances(job: Ad) -> Iterator[str]:
