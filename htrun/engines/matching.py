@@ -333,10 +333,8 @@ def _is_free(slot: Ad, job: Ad, evaluate: Evaluate) -> bool:
 
 
 def _users(slot: Ad) -> list[str]:
-    if slot.get("SlotType") == "Partitionable":
-        names = slot.get("ChildRemoteOwner")
-    else:
-        names = [slot.get("RemoteOwner")]
+    divided = slot.get("SlotType") == "Partitionable"
+    names = slot.get("ChildRemoteOwner") if divided else [slot.get("RemoteOwner")]
     if not isinstance(names, list):
         return []
     return [str(name) for name in names if isinstance(name, str) and name]
