@@ -267,12 +267,16 @@ class MapView:
 
     def job_of(self, component: int) -> JobState | None:
         """Return the latest job that a component was in, or None."""
+        return self._jobs.get(self.job_number(component))
+
+    def job_number(self, component: int) -> int:
+        """Return the number of the latest job that a component was in, -1 for none."""
         if self._job_index is None:
             self._job_index = array.array("q", [-1]) * len(self)
             for job, state in sorted(self._jobs.items()):
                 for start, stop in state.components:
                     self._job_index[start:stop] = array.array("q", [job]) * (stop - start)
-        return self._jobs.get(self._job_index[component])
+        return self._job_index[component]
 
     def error(self, component: int, record: Record | None) -> dict[str, Any]:
         """Return the error of an errored component as data.

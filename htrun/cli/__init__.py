@@ -30,6 +30,7 @@ COMMANDS = {
     "stderr": "results",
     "components": "results",
     "status": "manage",
+    "why": "why",
     "wait": "manage",
     "tags": "manage",
     "path": "manage",

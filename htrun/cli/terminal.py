@@ -12,6 +12,7 @@ import click
 from htrun import reports
 from htrun.cli import wants_color
 from htrun.exceptions import ExitCode
+from htrun.explanation import idle, indented
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _MAX_SUMMARY_LINES = 200
 _LINE_SECONDS = 0.1  # at most ten updates of the progress line a second
 _LOG_STEP = 10  # per cent between two lines of progress where there is no terminal
 _LOG_SECONDS = 60.0
+_SILENCE_SECONDS = 60.0  # after so long without a start it is time to say why
+_NOT_STARTED = (ComponentStatus.IDLE, ComponentStatus.UNMATERIALIZED, ComponentStatus.HELD)
 
 
 class Talk:
@@ -77,6 +80,7 @@ class Progress:
         self._shown_percent = 0
         self._logged = time.monotonic()
         self._held: set[int] = set()
+        self._explained = False
         self._finished: set[int] = set()
 
     def show(self, *, changed: bool) -> None:
@@ -88,6 +92,7 @@ class Progress:
             self._show_components()
         if self.quiet:
             return
+        self._show_why()
         now = time.monotonic()
         if self.talk.is_terminal:
             if now - self._drawn >= _LINE_SECONDS:
@@ -130,6 +135,29 @@ class Progress:
         for line in reports.hold_lines(held[component] for component in set(held) - self._held):
             self._say(f"HELD {line}", fg="yellow")
         self._held = set(held)
+
+    def _show_why(self) -> None:
+        """Say once why nothing has started, if nothing has for a while."""
+        if self._explained:
+            return
+        counts = self.map.counts()
+        started = len(self.map) - sum(counts[status] for status in _NOT_STARTED)
+        waiting = counts[ComponentStatus.IDLE] + counts[ComponentStatus.UNMATERIALIZED]
+        if started or not waiting:
+            self._explained = bool(started)
+            return
+        if time.time() - self.map.last_event() < _SILENCE_SECONDS:
+            return
+        self._explained = True
+        try:
+            paragraphs = list(idle(self.map))
+        except Exception as error:  # noqa: BLE001 (the run matters more than what is said of it)
+            paragraphs = [f"Why cannot be told: {error}"]
+        if paragraphs:
+            columns = reports.width() if self.talk.is_terminal else None
+            self._say(f"nothing has started yet ('htrun why {self.map.tag}' looks again):", fg="yellow")
+            for paragraph in paragraphs:
+                self._say(indented(paragraph, columns))
 
     def _show_components(self) -> None:
         for component, outcome in enumerate(self.map.records.outcomes):

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun.engines.matching import emptied
 from htrun.exceptions import EngineError
 from htrun.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
 
@@ -131,3 +132,76 @@ def schedd_name() -> str:
     with translated("cannot locate a schedd"):
         parameters = bindings().param
         return load().scheduler or str(parameters.get("SCHEDD_NAME") or parameters.get("FULL_HOSTNAME") or "local")
+
+
+class Ad:
+    """A ClassAd as ``matching`` needs it: its attributes evaluated, with None for what is undefined or an error."""
+
+    def __init__(self, ad: Any) -> None:
+        self.ad = ad
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute's value; the text of requirements, which say nothing without a target."""
+        try:
+            if name in ("Requirements", "Start"):
+                return str(self.ad.lookup(name))
+            value = self.ad.eval(name)
+        except (KeyError, RuntimeError):
+            return default
+        return default if _is_undefined(value) else value
+
+    def emptied(self) -> Ad:
+        """Return a slot's ad as it is when nothing runs on it."""
+        changes = emptied(self)
+        if not changes:
+            return self
+        module = _classad()
+        ad = module.ClassAd()
+        ad.update(self.ad)
+        for name, value in changes.items():
+            ad[name] = value
+        gpus = [name for name, value in self.ad.items() if name.startswith("GPUs_") and isinstance(value, type(ad))]
+        if gpus:
+            ad["AvailableGPUs"] = module.ExprTree(f"{{ {', '.join(gpus)} }}")
+        return Ad(ad)
+
+
+class Evaluator:
+    """Evaluates expressions, each parsed once; what is undefined or an error is None."""
+
+    def __init__(self) -> None:
+        self._classad = _classad()
+        self._parsed: dict[str, Any] = {}
+
+    def __call__(self, expression: str, my: Ad, target: Ad) -> Any:
+        """Return the value of an expression between two ads."""
+        try:
+            if expression not in self._parsed:
+                self._parsed[expression] = self._classad.ExprTree(expression)
+            value = self._parsed[expression].eval(my.ad, target.ad)
+        except (RuntimeError, ValueError):
+            return None
+        return None if _is_undefined(value) else value
+
+
+def _classad() -> Any:
+    return bindings().classad
+
+
+def _is_undefined(value: Any) -> bool:
+    return isinstance(value, _classad().Value)
+
+
+def query_ads(kind: str, constraint: str = "true", projection: Sequence[str] = ()) -> list[Ad]:
+    """Return the ads of a kind that the pool's collector has; raises EngineError."""
+    module = bindings()
+    with translated("the pool's collector does not answer"):
+        found = module.Collector().query(getattr(module.AdTypes, kind), constraint, list(projection))
+    return [Ad(ad) for ad in found]
+
+
+def query_jobs(constraint: str, projection: Sequence[str] = ()) -> list[Ad]:
+    """Return the jobs that the schedd has; raises EngineError."""
+    schedd = locate_schedd()
+    with translated("the schedd does not answer"):
+        return [Ad(ad) for ad in schedd.query(constraint, list(projection))]

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
+from htrun.engines import waiting
 from htrun.engines.bindings import (
     bindings,
     configuration_problem,
@@ -196,7 +197,7 @@ class HTCondorEngine:
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell why no slot takes the map's idle jobs; see ``Engine``."""
-        return []
+        return waiting.explain(directory)
 
     @staticmethod
     def _has_jobs(schedd: Any, constraint: str) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from htrun.engines.local import orders
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
+from htrun.engines.local.explain import explain
 from htrun.engines.local.process import is_alive, last_words, start, stop
 from htrun.engines.local.work import usable_cpus
 
@@ -95,4 +96,4 @@ class LocalEngine:
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell what the map's process is at; see ``Engine``."""
-        return []
+        return explain(directory.info["tag"], event_log(directory), alive=is_alive(directory))

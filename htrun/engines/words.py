@@ -1,0 +1,19 @@
+"""Small parts of sentences."""
+
+from __future__ import annotations
+
+import time
+
+
+def count(number: int, name: str) -> str:
+    """Return a number of things: ``1 slot``, ``2,000 slots``."""
+    return f"{number:,} {name}{'s' * (number != 1)}"
+
+
+def elapsed(moment: float | None) -> str:
+    """Return how long it is since a moment, in seconds since the epoch: ``40 s``, ``3 hours``."""
+    seconds = max(0, int(time.time() - moment)) if moment is not None else 0
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
