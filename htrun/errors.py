@@ -119,5 +119,7 @@ def _frames(frames: list[dict[str, Any]]) -> list[FrameSummary]:
 class _Text(str):
     """Text that is a ``repr()`` already."""
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         return str(self)

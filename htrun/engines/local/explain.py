@@ -27,10 +27,8 @@ def explain(tag: str, log: Path, *, alive: bool) -> list[str]:
     """
     rows = list(_rows(log))
     if not alive:
-        return [
-            f"The run was stopped, by Ctrl-C or after errors: 'htrun resume {tag}' lets it go on, and "
-            f"'htrun collect {tag}' has what it had finished."
-        ]
+        hint = f"'htrun resume {tag}' lets it go on, and 'htrun collect {tag}' has what it had finished"
+        return [f"The run was stopped, by Ctrl-C or after errors: {hint}."]
     workers, running = _state(rows)
     if not workers:
         return ["Its process is just starting."]
