@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import __version__
 from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
+from htrun.options import InputFiles, MapOptions, Resolved, resolve
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import MapBuilder, MapDirectory, move_aside
@@ -50,6 +51,10 @@ class MapRequest:
         Whether a map that has the tag is removed first.
     options : dict
         ``chunk_size``, ``workers``, ``max_failures``: None or missing where unset.
+    map_options : MapOptions
+        What is asked of the jobs.
+    columns : dict
+        More variadic options, which fill while the calls are consumed; they take priority.
     """
 
     target: Target
@@ -59,6 +64,8 @@ class MapRequest:
     tag: str | None = None
     overwrite: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    map_options: MapOptions = field(default_factory=MapOptions)
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 def check_request(request: MapRequest, settings: Config) -> None:
@@ -103,10 +110,12 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     builder: MapBuilder | None = None
     try:
         builder = MapBuilder(request.results)
-        count = builder.write_calls(calls)
+        count = builder.write_calls(InputFiles(request.map_options, files, Path.cwd()).attach(calls))
+        options = _resolve(request, settings, count)
+        builder.write_options(options.variadic)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources((source.path, source.name) for source in request.target.sources)
-        return _place(request, builder, count, TagRegistry(settings.tags))
+        return _place(request, builder, count, options.fixed, TagRegistry(settings.tags))
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
@@ -121,7 +130,17 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         raise
 
 
-def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRegistry) -> MapControl:
+def _resolve(request: MapRequest, settings: Config, count: int) -> Resolved:
+    """Return the options of a map's components, those of the settings included."""
+    defaults = MapOptions(**getattr(settings, "map_options", {}))
+    columns = MapOptions()
+    columns.update(request.columns)
+    return resolve(MapOptions.merge(columns, request.map_options, defaults), count)
+
+
+def _place(
+    request: MapRequest, builder: MapBuilder, count: int, submit: dict[str, str], registry: TagRegistry
+) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
     while True:
         tag = request.tag or make_up_tag()
@@ -132,7 +151,7 @@ def _place(request: MapRequest, builder: MapBuilder, count: int, registry: TagRe
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, registry, replaced)
+                map_ = _claim(request, tag, builder, count, submit, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException as error:
                 if map_ is not None:
@@ -197,7 +216,13 @@ class _Replaced:
 
 
 def _claim(
-    request: MapRequest, tag: str, builder: MapBuilder, count: int, registry: TagRegistry, replaced: _Replaced
+    request: MapRequest,
+    tag: str,
+    builder: MapBuilder,
+    count: int,
+    submit: dict[str, str],
+    registry: TagRegistry,
+    replaced: _Replaced,
 ) -> MapControl:
     uid = uuid.uuid4().hex
     path = request.results / tag
@@ -220,7 +245,7 @@ def _claim(
                     "reference": request.target.reference,
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
-                "options": {name: value for name, value in request.options.items() if value},
+                "options": {name: value for name, value in {**request.options, "submit": submit}.items() if value},
                 "user": _user(),
                 "host": platform.node(),
                 "directory": str(Path.cwd()),

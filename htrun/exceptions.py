@@ -228,3 +228,21 @@ class TimeoutError(HtrunError):  # noqa: A001 (the name HTMap's users know)
     """Something took longer than the time it was given."""
 
     exit_code = ExitCode.ERRORED
+
+
+class ReservedOptionKeyword(HtrunError):
+    """A map option is one that htrun sets itself, or that would break its jobs.
+
+    Attributes
+    ----------
+    key : str
+        The option, as it was given.
+    """
+
+    def __init__(self, key: str, instead: str) -> None:
+        super().__init__(f"the option {key} is reserved: {instead}")
+        self.key = key
+
+
+class MisalignedInputData(HtrunError):
+    """Something is given for each component, but not as many times as there are components."""

@@ -233,6 +233,14 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def cpus_each(directory: MapDirectory) -> int:
+    """Return how many CPUs a component of a map asks for, at the most."""
+    fixed = directory.submit_options.get("request_cpus", "1")
+    asked = directory.variadic_options.get("request_cpus", [fixed])
+    # What is an expression can be told by HTCondor only.
+    return max((int(value) for value in set(asked) if value.isdecimal()), default=1) or 1
+
+
 def is_alive(directory: MapDirectory) -> bool:
     """Tell whether a process works on the map right now.
 
@@ -330,7 +338,10 @@ def work(directory: MapDirectory) -> bool:
     for job in directory.jobs.iterdir():
         done |= recorded_components(str(job / wire.RECORDS))
     left = list(_without(submission.components, done))
-    workers = min(options.get("workers") or usable_cpus(), sum(stop - start for start, stop in left))
+    workers = min(
+        options.get("workers") or max(1, usable_cpus() // cpus_each(directory)),
+        sum(stop - start for start, stop in left),
+    )
 
     def file(identifier: str) -> str:
         return str(directory.files[identifier]["path"])
