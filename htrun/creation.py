@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import __version__
 from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
-from htrun.options import InputFiles, MapOptions, Resolved, resolve
+from htrun.options import InputFiles, MapOptions, resolve
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import MapBuilder, MapDirectory, move_aside
@@ -84,6 +84,11 @@ def check_request(request: MapRequest, settings: Config) -> None:
         raise
 
 
+def asked_options(request: MapRequest, settings: Config) -> MapOptions:
+    """Return what is asked of the jobs, in the request and in the settings, but for what the inputs ask."""
+    return MapOptions.merge(request.map_options, MapOptions(**getattr(settings, "map_options", {})))
+
+
 def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> MapControl:
     """Make a map and submit it.
 
@@ -110,8 +115,9 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     builder: MapBuilder | None = None
     try:
         builder = MapBuilder(request.results)
-        count = builder.write_calls(InputFiles(request.map_options, files, Path.cwd()).attach(calls))
-        options = _resolve(request, settings, count)
+        asked = asked_options(request, settings)
+        count = builder.write_calls(InputFiles(asked, files, Path.cwd()).attach(calls))
+        options = resolve(MapOptions.merge(_columns(request), asked), count)
         builder.write_options(options.variadic)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources((source.path, source.name) for source in request.target.sources)
@@ -128,14 +134,6 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
             where = error.filename or request.results
             raise UsageError(f"cannot make the map: {where}: {error.strerror}") from error
         raise
-
-
-def _resolve(request: MapRequest, settings: Config, count: int) -> Resolved:
-    """Return the options of a map's components, those of the settings included."""
-    defaults = MapOptions(**getattr(settings, "map_options", {}))
-    columns = MapOptions()
-    columns.update(request.columns)
-    return resolve(MapOptions.merge(columns, request.map_options, defaults), count)
 
 
 def _place(
@@ -168,6 +166,12 @@ def _place(
                 raise
             replaced.remove()
             return map_
+
+
+def _columns(request: MapRequest) -> MapOptions:
+    options = MapOptions()
+    options.update(request.columns)
+    return options
 
 
 class _Replaced:

@@ -43,6 +43,7 @@ _CHECKED = {
 }
 _AMOUNT = re.compile(r"[-+]?\.?[0-9][0-9.]*\s*[A-Za-z]*")
 """What is no ClassAd expression, but a number, perhaps with a unit."""
+_MAX_PROBLEMS = 20
 _COMPONENT = re.compile(r"\$\w*\(\s*component\s*[,:)]", re.IGNORECASE)
 
 
@@ -336,28 +337,34 @@ class InputFiles:
     """
 
     def __init__(self, options: MapOptions, table: FileTable, directory: Path) -> None:
-        self._table = table
-        self._directory = directory
-        self._fixed = self._find("fixed_input_files", options.fixed_input_files)
-        self._each = [self._find("input_files", files, self._fixed) for files in options.input_files or ()]
+        problems: list[str] = []
 
-    def _find(
-        self, key: str, files: Iterable[str | TransferPath], found: Mapping[str, TransferFile] | None = None
-    ) -> dict[str, TransferFile]:
-        by_name = dict(found or {})
-        for given in files:
-            text = str(given)
-            try:
-                file = self._table.find(os.path.join(self._directory, text), text)
-            except UsageError as error:
-                raise UsageError(f"{key}: {error}") from None
-            other = by_name.setdefault(file.name, file)
-            if other.id != file.id:
-                raise UsageError(
-                    f"{key}: {shown(file.given)} and {shown(other.given)} have the same name, "
-                    "under which both would land where the component runs"
-                )
-        return by_name
+        def find(given: list[str | TransferPath], others: Mapping[str, TransferFile]) -> dict[str, TransferFile]:
+            found = dict(others)
+            for text in map(str, given):
+                try:
+                    file = table.find(os.path.join(directory, text), text)
+                except UsageError as error:
+                    problems.append(f"an input file cannot be brought along: {error}")
+                    continue
+                other = found.setdefault(file.name, file)
+                if other.id != file.id:
+                    both = f"{shown(other.given)} and {shown(file.given)}"
+                    problems.append(
+                        f"the input files {both} have the same name, but a component finds them by their names"
+                    )
+            return found
+
+        self._fixed = find(options.fixed_input_files, {})
+        self._each = [find(files, self._fixed) for files in options.input_files or ()]
+        if problems:
+            more = [f"... and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
+            raise UsageError("\n".join([*dict.fromkeys(problems[:_MAX_PROBLEMS]), *more]))
+
+    @property
+    def fixed_names(self) -> frozenset[str]:
+        """The names of the files that all components bring along."""
+        return frozenset(self._fixed)
 
     def names(self, component: int) -> frozenset[str]:
         """Return the names that other files of a component must not land under."""

@@ -18,19 +18,21 @@ _STATE = "HTCondor counts jobs by it"
 _NO_RUN = "such jobs may end without running anything"
 _AT_ONCE = "htrun submits the jobs of a map at once; concurrency_limits keeps some of them from running"
 _KEYWORD = "it is a keyword of submit files, and no option"
+_CUSTOM = "give custom options by their own names, with + or MY. before them"
 
 # By what is to be said: names of submit commands, their aliases, and the job attributes that they set, which
 # custom options would set behind their back (HTCondor's submit_utils.h and condor_attributes.h).
 _REASONS: dict[str, str] = {
     _FILES: (
         "transfer_input_files TransferInputFiles TransferInput transfer_input input stdin In TransferIn "
-        "TransferInputRemaps transfer_common_input CommonInputFiles public_input_files PublicInputFiles"
+        "TransferInputRemaps transfer_common_input CommonInputFiles public_input_files PublicInputFiles "
+        "input_files fixed_input_files"
     ),
     _OUTPUTS: (
         "transfer_output_files TransferOutputFiles TransferOutput transfer_output output_destination "
         "OutputDestination output_directory OutputDirectory"
     ),
-    "use output_remaps": "transfer_output_remaps TransferOutputRemaps file_remaps FileRemaps",
+    "use output_remaps": "transfer_output_remaps TransferOutputRemaps file_remaps FileRemaps output_remaps",
     _PRINTED: (
         "output stdout Out error stderr Err transfer_error TransferErr TransferOut "
         "StdoutRemapped StderrRemapped transfer_stdout transfer_stderr"
@@ -48,6 +50,7 @@ _REASONS: dict[str, str] = {
     _STATE: "ClusterId ProcId JobStatus GlobalJobId Cluster Process",
     _NO_RUN: "noop_job IsNoopJob skip_if_dataflow SkipIfDataflow",
     _AT_ONCE: "max_materialize JobMaterializeLimit max_idle materialize_max_idle JobMaterializeMaxIdle",
+    _CUSTOM: "custom_options",
     _KEYWORD: "queue iterate if elif else endif include use warning",
 }
 _PREFIX = re.compile(r"(?:\+|my\.)", re.IGNORECASE)
