@@ -122,6 +122,10 @@ class Binding:
         given = arguments.keys()
         return needed is not None and given >= needed and (self._takes_any_keyword or given <= self._keywords)
 
+    def has_keyword(self, name: str) -> bool:
+        """Tell whether the function has a parameter of this name, which can be given by keyword."""
+        return name in self._keywords
+
     def fits_positions(self, count: int) -> bool:
         """Tell whether the function can be called with that many positional arguments."""
         limits = self._positions

@@ -17,6 +17,7 @@ from htrun import __version__
 from htrun.control import MapControl
 from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
 from htrun.logs import get_logger
+from htrun.options import InputFiles, MapOptions, resolve
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import DirectoryBuilder, MapDirectory, move_aside
@@ -55,6 +56,10 @@ class MapRequest:
         Whether a map that has the tag is removed first.
     options : dict
         ``chunk_size``, ``workers``, ``max_failures``: None or missing where unset.
+    map_options : MapOptions
+        What is asked of the jobs.
+    columns : dict
+        More variadic options, which fill while the calls are consumed; they take priority.
     """
 
     target: Target | Function
@@ -65,6 +70,8 @@ class MapRequest:
     overwrite: bool = False
     named: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    map_options: MapOptions = field(default_factory=MapOptions)
+    columns: dict[str, list[str]] = field(default_factory=dict)
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def path(self, tag: str) -> Path:
@@ -86,6 +93,11 @@ def check_request(request: MapRequest, settings: Config) -> None:
         if not request.overwrite:
             registry.check_free(request.tag)  # the map there may have been made just now, under this tag
         raise
+
+
+def asked_options(request: MapRequest, settings: Config) -> MapOptions:
+    """Return what is asked of the jobs, in the request and in the settings, but for what the inputs ask."""
+    return MapOptions.merge(request.map_options, MapOptions(**getattr(settings, "map_options", {})))
 
 
 def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> MapControl:
@@ -114,10 +126,13 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     builder: DirectoryBuilder | None = None
     try:
         builder = DirectoryBuilder(request.results)
-        count = builder.write_calls(calls)
+        asked = asked_options(request, settings)
+        count = builder.write_calls(InputFiles(asked, files, Path.cwd()).attach(calls))
+        options = resolve(MapOptions.merge(_columns(request), asked), count)
+        builder.write_options(options.variadic)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
-        return _place(request, builder, count, TagRegistry(settings.tags))
+        return _place(request, builder, count, options.fixed, TagRegistry(settings.tags))
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
@@ -132,7 +147,9 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         raise
 
 
-def _place(request: MapRequest, builder: DirectoryBuilder, count: int, registry: TagRegistry) -> MapControl:
+def _place(
+    request: MapRequest, builder: DirectoryBuilder, count: int, submit: dict[str, str], registry: TagRegistry
+) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
     while True:
         tag = request.tag or make_up_tag()
@@ -143,7 +160,7 @@ def _place(request: MapRequest, builder: DirectoryBuilder, count: int, registry:
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, registry, replaced)
+                map_ = _claim(request, tag, builder, count, submit, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException as error:
                 if map_ is not None:
@@ -161,6 +178,12 @@ def _place(request: MapRequest, builder: DirectoryBuilder, count: int, registry:
             replaced.remove()
             _logger.info("created map %s with %d components in %s", tag, count, map_.path)
             return map_
+
+
+def _columns(request: MapRequest) -> MapOptions:
+    options = MapOptions()
+    options.update(request.columns)
+    return options
 
 
 class _Replaced:
@@ -209,7 +232,13 @@ class _Replaced:
 
 
 def _claim(
-    request: MapRequest, tag: str, builder: DirectoryBuilder, count: int, registry: TagRegistry, replaced: _Replaced
+    request: MapRequest,
+    tag: str,
+    builder: DirectoryBuilder,
+    count: int,
+    submit: dict[str, str],
+    registry: TagRegistry,
+    replaced: _Replaced,
 ) -> MapControl:
     path = request.path(tag)
     with registry.lock():
@@ -231,7 +260,7 @@ def _claim(
                     "reference": request.target.reference,
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
-                "options": {name: value for name, value in request.options.items() if value},
+                "options": {name: value for name, value in {**request.options, "submit": submit}.items() if value},
                 "user": _user(),
                 "host": platform.node(),
                 "directory": str(Path.cwd()),

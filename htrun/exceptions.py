@@ -324,3 +324,21 @@ class MissingSetting(HtrunError, KeyError):
         hint = f", did you mean {' or '.join(similar)}?" if similar else ""
         super().__init__(f"there is no setting {name!r}{hint}")
         self.name = name
+
+
+class ReservedOptionKeyword(HtrunError):
+    """A map option is one that htrun sets itself, or that would break its jobs.
+
+    Attributes
+    ----------
+    key : str
+        The option, as it was given.
+    """
+
+    def __init__(self, key: str, instead: str) -> None:
+        super().__init__(f"the option {key} is reserved: {instead}")
+        self.key = key
+
+
+class MisalignedInputData(HtrunError):
+    """Something is given for each component, but not as many times as there are components."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from htrun.columns import Columns
+
 _MAX_ERRORS = 20
 _QUOTED_KEY = f'"{PATH_KEY}"'
 _BOM = b"\xef\xbb\xbf"
@@ -59,11 +61,17 @@ class InputsOptions:
         The parameters in whose values every string is a file to bring along.
     detect : bool
         Whether annotations, and objects such as ``{"$path": "a.txt"}``, say what is a file to bring along.
+    taken : frozenset of str
+        The names of files that map options bring along, which no file of the arguments lands under.
+    columns : Columns or None
+        The fields that have map options; their values are gathered there.
     """
 
     format: Literal["jsonl", "csv", "tsv"] | None = None
     transfer: frozenset[str] = frozenset()
     detect: bool = True
+    taken: frozenset[str] = frozenset()
+    columns: Columns | None = None
 
 
 def read(
@@ -105,7 +113,7 @@ def read(
         At the end, if there is no call at all.
     """
     binding = Binding(function, options.transfer, detect=options.detect)
-    return _read(source, _Encoder(source, binding, files, directory, detect=options.detect), options, stdin)
+    return _read(source, _Encoder(source, binding, files, directory, options), options, stdin)
 
 
 def single(function: Callable[..., Any]) -> bytes:
@@ -183,10 +191,15 @@ def _text_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
 class _Encoder:
     """Turns arguments into calls on the wire, and gathers what is wrong with them."""
 
-    def __init__(self, source: str, binding: Binding, files: FileTable, directory: Path, *, detect: bool) -> None:
+    def __init__(
+        self, source: str, binding: Binding, files: FileTable, directory: Path, options: InputsOptions
+    ) -> None:
         self.path = "<stdin>" if source == "-" else source
         self.binding = binding
-        self.detect = detect
+        self.detect = options.detect
+        self.columns = options.columns or None
+        self._not_passed = self.columns.not_passed(binding) if self.columns else frozenset()
+        self._taken = options.taken
         self.errors: list[InputError] = []
         self.total = 0
         self._files = files
@@ -200,6 +213,17 @@ class _Encoder:
         self.total += 1
         if len(self.errors) < _MAX_ERRORS:
             self.errors.append(InputError(self.path, line, message))
+
+    def take_options(self, line: int, arguments: dict[str, Any] | list[Any]) -> bool:
+        """Take the values of map options out of a call; tell whether they are there, and right."""
+        assert self.columns is not None
+        fields = arguments if isinstance(arguments, dict) else {}
+        problems = self.columns.take(fields)
+        for problem in problems:
+            self.report(line, problem if isinstance(arguments, dict) else f"{problem}: this is no object")
+        for name in self._not_passed:
+            fields.pop(name, None)
+        return not problems
 
     def encode(self, line: int, arguments: dict[str, Any] | list[Any], *, has_path_key: bool) -> bytes | None:
         """Return a call that fits on the wire; None if it is the same as plain JSON, without files.
@@ -238,7 +262,7 @@ class _Encoder:
             self.report(self._line, str(error))
             return given
         if self._landing is None:
-            self._landing = Landing()
+            self._landing = Landing(self._taken)
         return OnWire({PATH_KEY: self._landing.place(file)})
 
 
@@ -264,13 +288,17 @@ def _jsonl(lines: Iterable[bytes], encoder: _Encoder) -> Iterator[bytes]:
             elif kind is not dict and kind is not list:
                 value, kind = [value], list
                 line = b"[%b]" % line
+            right = encoder.columns is None or encoder.take_options(number, value)
             if not (fits_keywords(value) if kind is dict else fits_positions(len(value))):
                 for problem in _problems(value, encoder.binding):
                     encoder.report(number, problem)
                 continue
+            if not right:
+                continue
             call = encode(number, value, has_path_key=has_path_key)
             if call is None:  # mostly, so that most lines are not written anew
-                call = line if b"\t" not in line and b"\r" not in line else _dumps(value)
+                as_is = b"\t" not in line and b"\r" not in line and encoder.columns is None
+                call = line if as_is else _dumps(value)
         except (ValueError, RecursionError, UsageError) as error:
             if raw.isspace():
                 continue
@@ -346,6 +374,8 @@ def _explain_json(error: json.JSONDecodeError, indent: int) -> str:
 
 
 def _table(lines: Iterable[bytes], encoder: _Encoder, format_: str) -> Iterator[bytes]:
-    for line, arguments in read_table(lines, "," if format_ == "csv" else "\t", encoder.binding, encoder.report):
+    for line, arguments in read_table(
+        lines, "," if format_ == "csv" else "\t", encoder.binding, encoder.report, encoder.columns
+    ):
         call = encoder.encode(line, arguments, has_path_key=PATH_KEY in arguments)
         yield _dumps(arguments) if call is None else call

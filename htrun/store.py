@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import bisect
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -103,6 +105,7 @@ class MapDirectory:
         self.calls = self.inner / wire.CALLS
         self.call_index = self.inner / "calls.idx"
         self.files_table = self.inner / "files.jsonl"
+        self.options_file = self.inner / "options.json"
         self.sources = self.inner / wire.SOURCES
         self.jobs = self.inner / "jobs"
         self.submissions = self.inner / "submissions.jsonl"
@@ -203,6 +206,20 @@ class MapDirectory:
             return {}
         return {row["id"]: row for row in rows}
 
+    @property
+    def submit_options(self) -> dict[str, str]:
+        """The submit commands that users have given for all components."""
+        return dict(self.info.get("options", {}).get("submit", {}))
+
+    @cached_property
+    def variadic_options(self) -> dict[str, list[str]]:
+        """The submit commands that have a value for each component."""
+        try:
+            options: dict[str, list[str]] = read_json(self.options_file)
+        except FileNotFoundError:
+            return {}
+        return options
+
     def read_submissions(self) -> list[Submission]:
         """Return what has been submitted so far, in order."""
         result: dict[int, Submission] = {}
@@ -244,6 +261,8 @@ class Submission:
     chunk_size : int
         Components a job.
     components : tuple of (int, int)
+    apart : bool
+        Whether a job never has components of more than one of these ranges.
     cluster : int or None
         HTCondor's number for it, once known.
     schedd : str or None
@@ -254,6 +273,7 @@ class Submission:
     first_job: int
     chunk_size: int
     components: Ranges
+    apart: bool = False
     cluster: int | None = None
     schedd: str | None = None
 
@@ -265,17 +285,31 @@ class Submission:
     @property
     def jobs(self) -> int:
         """The number of jobs."""
-        return -(-self.size // self.chunk_size)
+        return self._jobs_until[-1] if self.apart else -(-self.size // self.chunk_size)
+
+    @cached_property
+    def _jobs_until(self) -> list[int]:
+        """How many jobs there are up to the end of each range, where ranges are kept apart."""
+        return list(itertools.accumulate(-(-(stop - start) // self.chunk_size) for start, stop in self.components))
+
+    @cached_property
+    def _size_until(self) -> list[int]:
+        """How many components there are up to the end of each range."""
+        return list(itertools.accumulate(stop - start for start, stop in self.components))
 
     def chunk(self, job: int) -> Ranges:
         """Return the components of one of its jobs."""
-        skip = (job - self.first_job) * self.chunk_size
+        number = job - self.first_job
+        if self.apart:
+            position = bisect.bisect_right(self._jobs_until, number)
+            start, stop = self.components[position]
+            start += (number - (self._jobs_until[position - 1] if position else 0)) * self.chunk_size
+            return ((start, min(start + self.chunk_size, stop)),)
+        position = bisect.bisect_right(self._size_until, number * self.chunk_size)
+        skip = number * self.chunk_size - (self._size_until[position - 1] if position else 0)
         left = self.chunk_size
         result = []
-        for start, stop in self.components:
-            if skip >= stop - start:
-                skip -= stop - start
-                continue
+        for start, stop in itertools.islice(self.components, position, None):
             take = min(left, stop - start - skip)
             result.append((start + skip, start + skip + take))
             skip = 0
@@ -321,6 +355,11 @@ class DirectoryBuilder:
         lines = [json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n" for row in rows]
         if lines:
             self.directory.files_table.write_bytes(b"".join(lines))
+
+    def write_options(self, variadic: dict[str, list[str]]) -> None:
+        """Write the submit commands that have a value for each component."""
+        if variadic:
+            write_json(self.directory.options_file, variadic)
 
     def write_sources(self, sources: Iterable[tuple[Path, str]], made: Mapping[str, bytes]) -> None:
         """Copy source files (path here, name below the sources directory), and write others there."""

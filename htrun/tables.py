@@ -13,6 +13,8 @@ from htrun.transfers import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from htrun.columns import Columns
+
     Report = Callable[[int, str], None]
 
 _CSV_ERRORS = {
@@ -22,7 +24,7 @@ _CSV_ERRORS = {
 
 
 def read_table(
-    lines: Iterable[bytes], delimiter: str, binding: Binding, report: Report
+    lines: Iterable[bytes], delimiter: str, binding: Binding, report: Report, options: Columns | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the rows of a table, quoted as RFC 4180 says, as keyword arguments.
 
@@ -35,6 +37,8 @@ def read_table(
         What the header is checked against, and what fields are converted by.
     report : callable
         Told the line and a message wherever something is wrong.
+    options : Columns, optional
+        The columns that have map options.
 
     Yields
     ------
@@ -46,7 +50,13 @@ def read_table(
     if header is None:
         return  # without names the rest cannot be judged
     names = [name.strip() for name in header]
-    _check_header(line, names, delimiter, binding, report)
+    not_passed = options.not_passed(binding) if options else frozenset()
+    passed = [name for name in names if name not in not_passed]
+    _check_header(line, names, delimiter, binding.keyword_problems(tuple(dict.fromkeys(filter(None, passed)))), report)
+    if options and (missing := options.missing(names)):
+        for problem in missing:
+            report(line, problem)
+        options = None  # once is enough
     columns = [(name, binding.cell_reader(name)) for name in names]
     for line, row in rows:
         if row is None:
@@ -54,8 +64,13 @@ def read_table(
         if len(row) != len(columns):
             report(line, f"{_count(len(row), 'field')}, but the header has {len(columns)}")
             continue
+        if options:
+            for problem in options.take(dict(zip(names, row, strict=True))):
+                report(line, problem)
         arguments = {}
         for (name, reader), field in zip(columns, row, strict=True):
+            if name in not_passed:
+                continue
             try:
                 value = reader(field) if reader else field
             except UsageError as error:
@@ -66,13 +81,12 @@ def read_table(
         yield line, arguments
 
 
-def _check_header(line: int, names: list[str], delimiter: str, binding: Binding, report: Report) -> None:
+def _check_header(line: int, names: list[str], delimiter: str, problems: list[str], report: Report) -> None:
     for number, name in enumerate(names, 1):
         if not name:
             report(line, f"column {number} has no name")
     for name in sorted({name for name in names if name and names.count(name) > 1}):
         report(line, f"the column {quoted(name)} is there twice")
-    problems = binding.keyword_problems(tuple(dict.fromkeys(filter(None, names))))
     other = next((mark for mark in ";\t,|" if mark != delimiter and mark in names[0]), None)
     hint = f" (columns are separated by {delimiter!r} here, not by {other!r})" if other and len(names) == 1 else ""
     for problem in problems:

@@ -12,7 +12,7 @@ from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MAX_SHOWN = 200
@@ -183,9 +183,16 @@ class TransferFile(NamedTuple):
 
 
 class FileTable:
-    """The files that a map's components bring along, each of them once; iterates in the order of adding."""
+    """The files that a map's components bring along, each of them once; iterates in the order of adding.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    must_exist : bool
+        Whether a file that is not there is an error. If not, HTCondor holds the jobs that need it.
+    """
+
+    def __init__(self, *, must_exist: bool = True) -> None:
+        self._must_exist = must_exist
         self._entries: list[TransferFile] = []
         self._seen: dict[str, TransferFile | str] = {}  # by path; a text says what is wrong with it
 
@@ -236,6 +243,8 @@ class FileTable:
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 (no Path for each of a million lines)
         except (FileNotFoundError, NotADirectoryError):
+            if not self._must_exist and os.path.basename(path):  # noqa: PTH119
+                return self._enter(path, given, is_dir=False)
             return "a symbolic link that leads nowhere" if Path(path).is_symlink() else _MISSING
         except OSError as error:
             return str(error.strerror).lower()
@@ -248,6 +257,9 @@ class FileTable:
             return "permission denied"
         if not os.path.basename(path):  # noqa: PTH119
             return "the root directory cannot be brought along"
+        return self._enter(path, given, is_dir=is_dir)
+
+    def _enter(self, path: str, given: str, *, is_dir: bool) -> TransferFile:
         entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir)
         self._entries.append(entry)
         return entry
@@ -273,11 +285,17 @@ def _special(mode: int) -> str:
 
 
 class Landing:
-    """Where the files of one component land in its scratch directory, each under a name of its own."""
+    """Where the files of one component land in its scratch directory, each under a name of its own.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    taken : iterable of str
+        Names at the top of that directory that other files have, such as those of map options.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
         self._names: dict[str, str] = {}
-        self._top: set[str] = set()
+        self._top: set[str] = set(taken)
         self._directories: set[str] = set()
         self._within: set[str] = set()
         self._next: dict[str, int] = {}

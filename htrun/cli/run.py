@@ -12,15 +12,17 @@ import click
 
 from htrun import __version__
 from htrun.cli.completion import complete_files
+from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, check_request, create_map
+from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
-from htrun.settings import load
+from htrun.options import InputFiles
+from htrun.settings import Config, load
 from htrun.store import read_json
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
@@ -28,6 +30,7 @@ from htrun.transfers import FileTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from htrun.columns import Columns
     from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
@@ -75,6 +78,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--delivery", metavar="NAME", help="How Python gets to execute nodes: shared or assume.")
 @click.option("--workers", type=int, callback=_positive, help="Worker processes on this machine; by default one a CPU.")
 @click.option("--chunk-size", type=int, callback=_positive, help="Components a job works from the start.")
+@job_options
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
     "--results",
@@ -127,11 +131,16 @@ def run(**options: Any) -> ExitCode:
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
     if options["delivery"] and engine.name == "local":
         click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
+    asked = read_job_options(options)
+    if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
+        says = "says" if len(idle) == 1 else "say"
+        click.echo(f"htrun: note: {', '.join(idle)} {says} nothing to the engine local", err=True)
     whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.origin("DELIVERY_METHOD"))
-    request = _request(target, engine, settings, options)
+    request = _request(target, engine, settings, options, asked)
     check_request(request, settings)
     files = FileTable()
-    calls = _read_calls(target, options, files)
+    taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
+    calls = _read_calls(target, options, files, taken, asked.columns)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
     try:
@@ -155,7 +164,9 @@ def run(**options: Any) -> ExitCode:
         return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
 
 
-def _request(target: Target, engine: Engine, settings: Config, options: dict[str, Any]) -> MapRequest:
+def _request(
+    target: Target, engine: Engine, settings: Config, options: dict[str, Any], asked: JobOptions
+) -> MapRequest:
     delivery = options["delivery"] or settings.delivery
     get_delivery(delivery)  # an unknown one is an error now, not when jobs start
     reason = engine.why_not()
@@ -173,14 +184,25 @@ def _request(target: Target, engine: Engine, settings: Config, options: dict[str
             "workers": options["workers"],
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
+        map_options=asked.map_options,
+        columns=asked.columns.values,
     )
 
 
-def _read_calls(target: Target, options: dict[str, Any], files: FileTable) -> Iterator[bytes]:
+def _read_calls(
+    target: Target, options: dict[str, Any], files: FileTable, taken: frozenset[str], columns: Columns
+) -> Iterator[bytes]:
     inputs = InputsOptions(
-        format=options["input_format"], transfer=frozenset(options["transfer"]), detect=not options["no_transfer"]
+        format=options["input_format"],
+        transfer=frozenset(options["transfer"]),
+        detect=not options["no_transfer"],
+        taken=taken,
+        columns=columns,
     )
     if options["source"] is None:
+        if columns:
+            key = next(iter(columns.values))
+            raise UsageError(f"the option {key} is to be a field of each input, but there is no --args")
         return iter([single(target.function)])
     return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 
@@ -198,6 +220,8 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     workers = f", {workers} workers" if workers else ""
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
+    if request.map_options:
+        talk.say(f"options: {', '.join(f'{key} = {value}' for key, value in request.map_options.items())}")
     if request.engine.name == "local":
         talk.say(f"delivery: none needed: this Python, {sys.executable}")
     else:

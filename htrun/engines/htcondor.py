@@ -28,6 +28,7 @@ from htrun.engines.submission import (
 )
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
+from htrun.options import cut
 from htrun.store import Submission
 
 if TYPE_CHECKING:
@@ -109,19 +110,26 @@ class HTCondorEngine:
     def _plan(self, directory: MapDirectory, components: Ranges) -> Submission:
         """Note a new submission of components, and return it."""
         submissions = directory.read_submissions()
+        size = directory.info["options"].get("chunk_size") or _default_chunk_size(components)
+        if directory.variadic_options:
+            components = cut(components, directory.variadic_options)
         row: dict[str, Any] = {
             "submission": len(submissions),
             "first_job": submissions[-1].first_job + submissions[-1].jobs if submissions else 0,
-            "chunk_size": directory.info["options"].get("chunk_size") or _default_chunk_size(components),
+            "chunk_size": size,
             "components": components,
+            "apart": bool(directory.variadic_options),
         }
         submission = Submission(**row)
         limit = _job_limit()
         if submission.jobs > limit:
-            raise EngineError(
-                f"{submission.jobs:,} jobs are more than this schedd takes at once ({limit:,}): "
-                f"--chunk-size {-(-submission.size // limit)} makes fewer of them"
-            )
+            too_many = f"{submission.jobs:,} jobs are more than this schedd takes at once ({limit:,})"
+            if submission.apart:
+                raise EngineError(
+                    f"{too_many}: components whose options differ share no job, and options change "
+                    f"{len(components) - 1:,} times; sort the inputs by them, or use fewer different values"
+                )
+            raise EngineError(f"{too_many}: --chunk-size {-(-submission.size // limit)} makes fewer of them")
         directory.append_submission(row)
         return submission
 
@@ -129,7 +137,11 @@ class HTCondorEngine:
         delivery = get_delivery(directory.info["delivery"])
         items = write_jobs(directory, submission)
         description = submit_description(
-            directory.info, submission, str(directory.inner), delivery.submit_description("htrun.pyz")
+            directory.info,
+            submission,
+            str(directory.inner),
+            delivery.submit_description("htrun.pyz"),
+            directory.variadic_options,
         )
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"

@@ -14,13 +14,15 @@ from htrun.runner import wire
 from htrun.runner.files import left_out, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from htrun.store import MapDirectory, Submission
 
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
 STAGE = "stage"
+_USERS = {"request_cpus"}
+"""What jobs ask for if users do not ask for something else."""
 
 
 def map_constraint(directory: MapDirectory) -> str:
@@ -31,13 +33,15 @@ def map_constraint(directory: MapDirectory) -> str:
 def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str, str]]:
     """Write what the jobs of a submission bring along; return the item data of the submit description.
 
-    Item data is trimmed by HTCondor and cannot hold every character, so it holds numbers only: names of job
-    directories, and ids of files that are staged under names of ours.
+    Item data is trimmed by HTCondor and cannot hold every character, so of files it holds numbers only: names of job
+    directories, and ids of files that are staged under names of ours. Besides, it holds the values of variadic options,
+    whose characters were checked when they were given.
     """
     write_bundle(directory, directory.inner / wire.BUNDLE)
     files = directory.files
     staged: set[str] = set()
     offsets = directory.offsets()
+    options = directory.variadic_options.values()
     items = []
     with directory.calls.open("rb") as calls:
         for job in range(submission.first_job, submission.first_job + submission.jobs):
@@ -56,8 +60,21 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
             path.mkdir(exist_ok=True)
             header = json.dumps({"components": components}).encode()
             (path / wire.CALLS).write_bytes(header + b"\n" + data)
-            items.append({"htrun_job": str(job), "htrun_files": "".join(f", ../../{STAGE}/{i}" for i in ids)})
+            first = components[0][0]
+            items.append(
+                {
+                    "htrun_job": str(job),
+                    "htrun_files": "".join(f", ../../{STAGE}/{i}" for i in ids),
+                    **{_item_variable(n): values[first] for n, values in enumerate(options)},
+                    "component": str(first),  # last: the end of a line is where HTCondor would see more in a value
+                }
+            )
     return items
+
+
+def _item_variable(number: int) -> str:
+    """Return the name under which item data has the values of a variadic option."""
+    return f"htrun_option{number}"
 
 
 def _file_ids(calls: bytes) -> list[str]:
@@ -115,7 +132,11 @@ def _raise(error: OSError) -> None:
 
 
 def submit_description(
-    info: Mapping[str, Any], submission: Submission, inner: str, delivery: Mapping[str, str]
+    info: Mapping[str, Any],
+    submission: Submission,
+    inner: str,
+    delivery: Mapping[str, str],
+    variadic: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the submit description of a submission.
 
@@ -128,13 +149,15 @@ def submit_description(
         The absolute path of the map's ``.htrun`` directory.
     delivery : mapping of str to str
         The submit commands of the delivery method.
+    variadic : collection of str
+        The options whose values are in the item data, in order.
 
     Raises
     ------
     EngineError
         If the path is one that no submit description can hold, see ``escape``.
     """
-    return {
+    ours = {
         "universe": "vanilla",
         **delivery,
         "batch_name": escape(info["tag"]),
@@ -153,6 +176,14 @@ def submit_description(
         f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
     }
+    options = dict(info.get("options", {}).get("submit", {}))
+    options |= {key: f"$({_item_variable(number)})" for number, key in enumerate(variadic)}
+    for key in ours:
+        # Reserved options were refused when they were given; what is left is a delivery's own.
+        if key in options and key not in _USERS:
+            both = key == "requirements" and options[key]
+            options[key] = f"({options[key]}) && ({ours[key]})" if both else ours[key]
+    return {**ours, **options}
 
 
 def format_description(description: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from htrun.view import ComponentHold
 
 def told(code: int | None, subcode: int | None = None, reason: str = "Error from slot1@node: something") -> str:
     """Return the advice for a hold of the map ``scan``."""
-    return advice(ComponentHold(0, code, subcode, reason), "scan")
+    return advice(ComponentHold(code, reason, subcode, 0), "scan")
 
 
 @pytest.mark.parametrize("code", [None, *range(49), 1000])

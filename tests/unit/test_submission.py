@@ -12,7 +12,7 @@ import pytest
 from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
-from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UnknownEngine
+from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
 from htrun.store import DirectoryBuilder, MapDirectory, Submission
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
@@ -148,8 +148,8 @@ def test_what_jobs_bring_along(directory: MapDirectory) -> None:
     """A job brings the runner, its calls and their files, under names of ours; item data holds nothing of a user's."""
     items = write_jobs(directory, Submission(0, 0, 2, ((0, 3),)))
     assert items == [
-        {"htrun_job": "0", "htrun_files": ", ../../stage/f0"},
-        {"htrun_job": "1", "htrun_files": ", ../../stage/f0, ../../stage/f1"},
+        {"htrun_job": "0", "htrun_files": ", ../../stage/f0", "component": "0"},
+        {"htrun_job": "1", "htrun_files": ", ../../stage/f0, ../../stage/f1", "component": "2"},
     ]
     header, *calls = (directory.job(0) / "calls.jsonl").read_bytes().splitlines()
     assert json.loads(header) == {"components": [[0, 2]]}

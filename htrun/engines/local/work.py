@@ -30,11 +30,19 @@ def usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
+def cpus_each(directory: MapDirectory) -> int:
+    """Return how many CPUs a component of a map asks for, at the most."""
+    fixed = directory.submit_options.get("request_cpus", "1")
+    asked = directory.variadic_options.get("request_cpus", [fixed])
+    # What is an expression can be told by HTCondor only.
+    return max((int(value) for value in set(asked) if value.isdecimal()), default=1) or 1
+
+
 def work(directory: MapDirectory) -> bool:
     """Run what is left of a map; return False if a signal stopped it for good."""
     info = directory.info
     options = info["options"]
-    workers = options.get("workers") or usable_cpus()
+    workers = options.get("workers") or max(1, usable_cpus() // cpus_each(directory))
     log = EventLog(event_log(directory))
 
     def file(identifier: str) -> str:

@@ -1,0 +1,87 @@
+"""The options of ``htrun TARGET`` that ask something of the jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from htrun.columns import Columns
+from htrun.exceptions import UsageError
+from htrun.options import MapOptions, option_key
+from htrun.transfers import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_REQUESTS = {
+    "request_memory": ("SIZE", "Memory a job asks for, such as 2GB; a number alone is of MB."),
+    "request_cpus": ("N", "CPUs a job asks for."),
+    "request_disk": ("SIZE", "Disk space a job asks for, such as 10GB; a number alone is of KB."),
+    "request_gpus": ("N", "GPUs a job asks for."),
+}
+_FORM = "say KEY=VALUE, +NAME=VALUE for an attribute of your own, or KEY=@FIELD for a field of each input"
+
+
+class JobOptions(NamedTuple):
+    """What is asked of the jobs.
+
+    Attributes
+    ----------
+    map_options : MapOptions
+    columns : Columns
+        What fields of the inputs ask.
+    """
+
+    map_options: MapOptions
+    columns: Columns
+
+    def idle_on_this_machine(self, workers: int | None) -> list[str]:
+        """Return the options that make no difference on this machine, where a number of workers may be given."""
+        keys = [*self.map_options, *self.columns.values]
+        return [key for key in keys if key != "request_cpus" or workers]
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command."""
+    command = click.option(
+        "--input-file", "input_files", multiple=True, metavar="PATH", help="A file that each component brings along."
+    )(command)
+    command = click.option(
+        "-o",
+        "--option",
+        "submit_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A submit command of HTCondor; KEY=@FIELD takes it from a field of each input.",
+    )(command)
+    for name, (metavar, text) in reversed(_REQUESTS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=text)(command)
+    return command
+
+
+def read_job_options(options: dict[str, Any]) -> JobOptions:
+    """Return what a command line asks of the jobs; raises UsageError or ReservedOptionKeyword."""
+    fixed = MapOptions(fixed_input_files=options["input_files"])
+    fields: dict[str, str] = {}
+    for key, value in _given(options):
+        if key in fixed or option_key(key) in fields:
+            raise UsageError(f"the option {key} is given twice")
+        if value.startswith("@") and not value.startswith("@@"):
+            if value == "@":
+                raise UsageError(f"-o {key}=@: there is no field named; {_FORM}")
+            fields[option_key(key)] = value[1:]
+        else:
+            fixed[key] = value.removeprefix("@")
+    return JobOptions(fixed, Columns(fields))
+
+
+def _given(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in _REQUESTS:
+        if options[name] is not None:
+            yield name, options[name].strip()
+    for text in options["submit_options"]:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"-o {quoted(text)}: {_FORM}")
+        yield key.strip(), value.strip()

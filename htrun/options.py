@@ -1,0 +1,389 @@
+"""Map options: what users ask of the jobs of a map beside the function and its inputs."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import numbers
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
+from htrun.reserved import RESERVED_KEYS, why_reserved
+from htrun.transfers import FileTable, TransferPath, quoted, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from htrun.transfers import TransferFile
+
+    File = str | os.PathLike[str] | TransferPath
+    Ranges = tuple[tuple[int, int], ...]
+
+_KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>[a-z_][a-z0-9_.]*)", re.IGNORECASE | re.ASCII)
+_PREFIX = re.compile(r"^\s*(?:\+|my\.)\s*", re.IGNORECASE)
+_ALIASES = {
+    "requestcpu": "request_cpus",
+    "requestgpu": "request_gpus",
+    "requestmemory": "request_memory",
+    "requestdisk": "request_disk",
+}
+"""Options of several names, so that what is asked for in one place overrides what is in another."""
+_NOT_CARRIED = re.compile(r"[\r\n\0\x1f\ud800-\udfff]|\\$")  # after trimming
+_SIZE = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*(?:[KMGTPE]i?B?|B)?", re.IGNORECASE)
+_CHECKED = {
+    "request_memory": (_SIZE, "a size is a number, of MB, or has a unit, such as 2GB"),
+    "request_disk": (_SIZE, "a size is a number, of KB, or has a unit, such as 2GB"),
+    "request_cpus": (re.compile(r"[1-9][0-9]*"), "it is a whole number from 1"),
+    "request_gpus": (re.compile(r"[0-9]+"), "it is a whole number"),
+}
+_AMOUNT = re.compile(r"[-+]?\.?[0-9][0-9.]*\s*[A-Za-z]*")
+"""What is no ClassAd expression, but a number, perhaps with a unit."""
+_MAX_PROBLEMS = 20
+_COMPONENT = re.compile(r"\$\w*\(\s*component\s*[,:)]", re.IGNORECASE)
+
+
+def option_key(key: str) -> str:
+    """Return the one spelling of an option's name: lower case, or ``MY.Name`` for a custom one.
+
+    Raises
+    ------
+    UsageError
+        If nothing can have that name.
+    ReservedOptionKeyword
+    """
+    text = key.strip() if isinstance(key, str) else ""
+    instead = why_reserved(text)
+    if instead is not None:
+        raise ReservedOptionKeyword(text, instead)
+    match = _KEY.fullmatch(text)
+    if match is None:
+        raise UsageError(f"an option cannot be called {quoted(str(key))}")
+    if match["custom"]:
+        return f"MY.{match['name']}"
+    name = match["name"].lower()
+    return _ALIASES.get(name.replace("_", "").removesuffix("s"), name)
+
+
+def option_value(key: str, value: Any) -> str:
+    """Return a single value of an option as it stands in a submit file.
+
+    Parameters
+    ----------
+    key : str
+        As ``option_key`` returns it.
+    value : str, bool, int or float
+
+    Raises
+    ------
+    UsageError
+        If there is no way to write it, or it is no amount where one is needed.
+    """
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, numbers.Real):
+        if not math.isfinite(value):
+            raise UsageError(f"{key}: {value} is no value for an option")
+        text = str(value)
+    elif isinstance(value, str):
+        text = value.strip()
+    else:
+        what = "None" if value is None else f"an object of type {type(value).__name__}"
+        raise UsageError(f"{key}: a value is a string, a number or a bool, not {what}")
+    found = _NOT_CARRIED.search(text)
+    if found:
+        what = {"\n": "a line break", "\r": "a line break", "\\": "a backslash at its end"}.get(
+            found[0], repr(found[0])
+        )
+        raise UsageError(f"{key}: HTCondor takes no value with {what}: {quoted(text)}")
+    checked = _CHECKED.get(key)
+    if checked is not None and _AMOUNT.fullmatch(text) and not checked[0].fullmatch(text):
+        raise UsageError(f"{key}: {quoted(text)} is not right: {checked[1]}")
+    return text
+
+
+def _option(key: str, value: Any) -> str | list[str]:
+    """Return an option's value, or its values, as they stand in a submit file."""
+    if isinstance(value, (set, frozenset)):
+        raise UsageError(f"{key}: a set has no order, so it is not clear which value is whose")
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)):
+        return [option_value(key, item) for item in value]
+    return option_value(key, value)
+
+
+class MapOptions(collections.UserDict[str, Any]):
+    """What is asked of the jobs of a map: HTCondor's submit commands, and files to bring along.
+
+    A single value is a fixed option, for all components. An iterable of values, one for each component, is a variadic
+    one. Values are exactly what stands after the ``=`` in a submit file; numbers and bools are written as such.
+
+    Parameters
+    ----------
+    fixed_input_files : path or iterable of paths, optional
+        Files that all components bring along. They land under their own names where the component runs.
+    input_files : iterable of paths, or of iterables of paths, optional
+        The files that each component brings along.
+    output_remaps : mapping or iterable of mappings, optional
+        From names of output files to where they are sent; one for all components, or one for each.
+    custom_options : mapping, optional
+        Attributes of the job that HTCondor does not know, with or without the ``+`` or ``MY.`` of submit files.
+    **kwargs
+        Submit commands.
+
+    Raises
+    ------
+    ReservedOptionKeyword
+        If an option is one of htrun's own.
+    UsageError
+        If an option has a name or a value that it cannot have.
+    """
+
+    RESERVED_KEYS = RESERVED_KEYS
+
+    def __init__(
+        self,
+        *,
+        fixed_input_files: File | Iterable[File] | None = None,
+        input_files: Iterable[File | Iterable[File]] | None = None,
+        output_remaps: Mapping[str, TransferPath] | Iterable[Mapping[str, TransferPath]] | None = None,
+        custom_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.fixed_input_files: list[str | TransferPath] = _files(
+            "fixed_input_files", () if fixed_input_files is None else fixed_input_files
+        )
+        self.input_files: list[list[str | TransferPath]] | None = None
+        if input_files is not None:
+            if _is_file(input_files) or not isinstance(input_files, Iterable):
+                raise UsageError(
+                    "input_files: it has a file, or several, for each component; a file for all is fixed_input_files"
+                )
+            self.input_files = [_files("input_files", files) for files in input_files]
+        self.output_remaps = _remaps(output_remaps)
+        custom = ((f"MY.{re.sub(_PREFIX, '', key)}", value) for key, value in (custom_options or {}).items())
+        for key, value in (*kwargs.items(), *custom):
+            if key in self:
+                raise UsageError(f"the option {key} is given twice")
+            self[key] = value
+
+    def _spelling(self, key: str) -> str:
+        """Return how a key is spelled here; custom options whose names differ in case are the same one."""
+        key = option_key(key)
+        return next((known for known in self.data if known.lower() == key.lower()), key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        key = self._spelling(key)
+        self.data[key] = _option(key, value)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[self._known(key)]
+
+    def __delitem__(self, key: str) -> None:
+        del self.data[self._known(key)]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._known(key) in self.data
+
+    def _known(self, key: str) -> str:
+        try:
+            return self._spelling(key)
+        except HtrunError:
+            return key  # no option has it
+
+    @classmethod
+    def merge(cls, *others: MapOptions) -> MapOptions:
+        """Merge options; those more to the left take priority.
+
+        All of the ``fixed_input_files`` are kept, and all of the ``requirements`` have to be met.
+        """
+        merged = cls()
+        for options in others:
+            for key, value in options.items():
+                if key == "requirements" and key in merged:
+                    merged.data[key] = _both(merged.data[key], value)
+                elif key not in merged:
+                    merged[key] = value
+            merged.fixed_input_files += [f for f in options.fixed_input_files if f not in merged.fixed_input_files]
+            if merged.input_files is None:
+                merged.input_files = options.input_files
+            if merged.output_remaps is None:
+                merged.output_remaps = options.output_remaps
+        return merged
+
+
+def _both(first: str | list[str], second: str | list[str]) -> str | list[str]:
+    """Return requirements that are met if both are, for each component if any of them are variadic."""
+    if isinstance(first, str) and isinstance(second, str):
+        return f"({first}) && ({second})" if first and second else first or second
+    count = max(len(values) for values in (first, second) if not isinstance(values, str))
+    both = [[values] * count if isinstance(values, str) else values for values in (first, second)]
+    if len(both[0]) != len(both[1]):
+        raise MisalignedInputData(
+            f"requirements are given for {len(both[0]):,} components in one place, for {len(both[1]):,} in another"
+        )
+    return [str(_both(one, other)) for one, other in zip(*both, strict=True)]
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, (str, os.PathLike, TransferPath))
+
+
+def _files(key: str, files: Any) -> list[str | TransferPath]:
+    if _is_file(files):
+        files = (files,)
+    if not isinstance(files, Iterable) or isinstance(files, (bytes, bytearray)):
+        raise UsageError(f"{key}: a file is a path, not an object of type {type(files).__name__}")
+    result: list[str | TransferPath] = []
+    for file in files:
+        path = file if isinstance(file, TransferPath) or not _is_file(file) else os.fspath(file)
+        if not isinstance(path, (str, TransferPath)):
+            raise UsageError(f"{key}: a file is a path, not an object of type {type(path).__name__}")
+        result.append(path)
+    return result
+
+
+def _remaps(remaps: Any) -> Mapping[str, TransferPath] | list[Mapping[str, TransferPath]] | None:
+    if remaps is None or isinstance(remaps, Mapping):
+        return remaps
+    if isinstance(remaps, str) or not isinstance(remaps, Iterable):
+        raise UsageError("output_remaps: it maps names of output files to where they go, or has one such map each")
+    return list(remaps)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The options of a map whose number of components is known.
+
+    Attributes
+    ----------
+    fixed : dict of str to str
+        Submit commands for all components.
+    variadic : dict of str to list of str
+        Submit commands that have a value for each component.
+    """
+
+    fixed: dict[str, str] = field(default_factory=dict)
+    variadic: dict[str, list[str]] = field(default_factory=dict)
+
+
+def resolve(options: MapOptions, count: int) -> Resolved:
+    """Return what options say of each of a number of components.
+
+    A fixed option that names the component, as ``$(component)``, becomes a variadic one.
+
+    Raises
+    ------
+    MisalignedInputData
+        If there are more or fewer values of a variadic option than components.
+    UsageError
+        If there are ``output_remaps``.
+    """
+    files = {"input_files": options.input_files, "output_remaps": options.output_remaps}
+    for name, values in (*files.items(), *options.items()):
+        if values is not None and not isinstance(values, (str, Mapping)) and len(values) != count:
+            has = f"{len(values):,} value{'' if len(values) == 1 else 's'}"
+            inputs = "is 1 input" if count == 1 else f"are {count:,} inputs"
+            raise MisalignedInputData(f"the option {name} has {has}, but there {inputs}")
+    if options.output_remaps:
+        raise UsageError("output_remaps cannot be used yet")
+    result = Resolved()
+    for key, value in options.items():
+        if isinstance(value, str) and not _COMPONENT.search(value):
+            result.fixed[key] = value
+        else:
+            result.variadic[key] = [value] * count if isinstance(value, str) else value
+    return result
+
+
+def cut(components: Ranges, variadic: Mapping[str, Sequence[str]]) -> Ranges:
+    """Cut ranges of components wherever options change, so that within each of them all options are the same."""
+    result = []
+    values = list(variadic.values())
+    # A value that names its component is another one for each, though it reads the same.
+    alone = [{value for value in set(column) if _COMPONENT.search(value)} for column in values]
+    for start, stop in components:
+        begin = start
+        for component in range(start + 1, stop):
+            if any(
+                column[component] != column[begin] or column[begin] in names
+                for column, names in zip(values, alone, strict=True)
+            ):
+                result.append((begin, component))
+                begin = component
+        result.append((begin, stop))
+    return tuple(result)
+
+
+class InputFiles:
+    """The files that the options of a map bring along.
+
+    Parameters
+    ----------
+    options : MapOptions
+    table : FileTable
+        The files are added here.
+    directory : str or os.PathLike
+        What relative paths are relative to.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be brought along, or two of a component have the same name.
+    """
+
+    def __init__(self, options: MapOptions, table: FileTable, directory: Path) -> None:
+        problems: list[str] = []
+
+        def find(given: list[str | TransferPath], others: Mapping[str, TransferFile]) -> dict[str, TransferFile]:
+            found = dict(others)
+            for text in map(str, given):
+                try:
+                    file = table.find(os.path.join(directory, text), text)
+                except UsageError as error:
+                    problems.append(f"an input file cannot be brought along: {error}")
+                    continue
+                other = found.setdefault(file.name, file)
+                if other.id != file.id:
+                    both = f"{shown(other.given)} and {shown(file.given)}"
+                    problems.append(
+                        f"the input files {both} have the same name, but a component finds them by their names"
+                    )
+            return found
+
+        self._fixed = find(options.fixed_input_files, {})
+        self._each = [find(files, self._fixed) for files in options.input_files or ()]
+        if problems:
+            more = [f"... and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
+            raise UsageError("\n".join([*dict.fromkeys(problems[:_MAX_PROBLEMS]), *more]))
+
+    @property
+    def fixed_names(self) -> frozenset[str]:
+        """The names of the files that all components bring along."""
+        return frozenset(self._fixed)
+
+    def names(self, component: int) -> frozenset[str]:
+        """Return the names that other files of a component must not land under."""
+        return frozenset(self._of(component))
+
+    def _of(self, component: int) -> dict[str, TransferFile]:
+        return self._each[component] if component < len(self._each) else self._fixed
+
+    def attach(self, calls: Iterable[bytes]) -> Iterable[bytes]:
+        """Return encoded calls that bring the files along."""
+        return self._attach(calls) if self._fixed or self._each else calls
+
+    def _attach(self, calls: Iterable[bytes]) -> Iterable[bytes]:
+        for component, call in enumerate(calls):
+            files = self._of(component)
+            arguments, _, listed = call.partition(b"\t")
+            brought = [[file.id, name] for name, file in files.items()]
+            brought += json.loads(listed) if listed else []
+            if brought:
+                yield b"%b\t%b" % (arguments, json.dumps(brought, separators=(",", ":")).encode("ascii"))
+            else:
+                yield call
