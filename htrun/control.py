@@ -132,7 +132,8 @@ class MapControl(MapView):
             self.refresh()
             number = self._number(concerned)
             if number and self.is_there():
-                self.engine.act(self.directory, action, f"{action} by htrun")
+                _logger.info("%s map %s", action, self.tag)
+                self.engine.act(self.directory, action, f"its user asked for it, with 'htrun {action}'")
         deadline = time.monotonic() + _EFFECT_SECONDS
         while number and self._number(_SHOWN[action]):
             if time.monotonic() > deadline:

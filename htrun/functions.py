@@ -9,6 +9,7 @@ import json
 import linecache
 import os
 import sys
+from collections import ChainMap
 from contextlib import suppress
 from functools import cached_property
 from types import CodeType, FunctionType, ModuleType
@@ -166,8 +167,16 @@ def _makes_maps(module: ModuleType) -> bool:
     )
 
 
+def _reduce_code(code: CodeType) -> tuple[Any, ...]:
+    """Reduce code as cloudpickle does, but for the name of its file: tracebacks show that."""
+    make, values = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in values)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded."""
+
+    dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
     def __init__(
         self, stream: io.BytesIO, resolver: Resolver, bring: Callable[[TransferPath], str] | None = None
