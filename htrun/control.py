@@ -16,7 +16,7 @@ from htrun.exceptions import (
 from htrun.logs import get_logger
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus
-from htrun.store import join, move_aside, sweep
+from htrun.store import join, move_aside, read_json, sweep, write_json
 from htrun.tags import check_tag
 from htrun.view import MapView
 
@@ -226,6 +226,8 @@ class MapControl(MapView):
                 self.registry.forget(old)
             self.directory.move(path)
             self.directory.set_info(info)
+            if self.directory.run_file.exists():
+                write_json(self.directory.run_file, {**read_json(self.directory.run_file), "tag": tag})
             self.tag = tag
 
     def remove(self, *, force: bool = False) -> None:

@@ -13,7 +13,7 @@ from collections import ChainMap
 from contextlib import suppress
 from functools import cached_property
 from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle
 
@@ -176,7 +176,7 @@ def _reduce_code(code: CodeType) -> tuple[Any, ...]:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded."""
 
-    dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table: ClassVar[Any] = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
     def __init__(
         self, stream: io.BytesIO, resolver: Resolver, bring: Callable[[TransferPath], str] | None = None
