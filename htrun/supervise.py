@@ -10,18 +10,17 @@ from htrun.engines.local import supervising, work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
 from htrun.runner.failures import is_no_space
-from htrun.settings import load
 from htrun.store import MapDirectory
 from htrun.tags import TagRegistry
 
 
-def main(path: str) -> None:
-    """Run the map in the directory ``path`` to its end."""
+def main(path: str, tags: str) -> None:
+    """Run the map in the directory ``path`` to its end; its tag is registered in ``tags``."""
     directory = MapDirectory(Path(path))
     try:
         with supervising(directory):
             if work(directory):
-                map_ = MapControl(directory.info["tag"], directory, TagRegistry(load().tags))
+                map_ = MapControl(directory.info["tag"], directory, TagRegistry(Path(tags)))
                 map_.refresh()
                 write_results(map_)
     except HtrunError as error:

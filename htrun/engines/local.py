@@ -29,6 +29,7 @@ from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line, recorded_components
 from htrun.runner.supervisor import Spec, Supervisor
+from htrun.settings import load
 from htrun.state import ComponentStatus, EventKind, JobEvent
 from htrun.store import read_json, write_json
 
@@ -48,9 +49,7 @@ _STOP = signal.SIGUSR1  # for good; what else ends the process, such as a shutdo
 
 # The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
 # loop below and then the writing of the results, is put together in a layer above this one.
-_SUPERVISE = (
-    "import sys; sys.path = [entry for entry in sys.path if entry]; from htrun.supervise import main; main(sys.argv[1])"
-)
+_SUPERVISE = "import sys; sys.path = [entry for entry in sys.path if entry]; from htrun.supervise import main; main(*sys.argv[1:])"
 
 
 class LocalEngine:
@@ -89,7 +88,7 @@ class LocalEngine:
         """Start the detached process, and wait until it works."""
         with _log_file(directory).open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", _SUPERVISE, str(directory.path)],
+                [sys.executable, "-c", _SUPERVISE, str(directory.path), str(load().tags)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

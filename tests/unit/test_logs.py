@@ -43,6 +43,7 @@ class Kept(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message."""
         self.messages.append(record.getMessage())
 
 

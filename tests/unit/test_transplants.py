@@ -65,5 +65,5 @@ def test_a_damaged_one_is_an_error_that_names_it(place: Path, about: str) -> Non
 
 def test_what_is_none_is_an_error(tmp_path: Path) -> None:
     """``Transplant.load`` names the directory."""
-    with pytest.raises(UsageError, match="is no transplant: .*: No such file"):
+    with pytest.raises(UsageError, match=r"is no transplant: .*: No such file"):
         Transplant.load(tmp_path)
