@@ -49,7 +49,12 @@ _STOP = signal.SIGUSR1  # for good; what else ends the process, such as a shutdo
 
 # The current directory must not be importable in the supervisor: a user's json.py would break it. What it runs, the
 # loop below and then the writing of the results, is put together in a layer above this one.
-_SUPERVISE = "import sys; sys.path = [entry for entry in sys.path if entry]; from htrun.supervise import main; main(*sys.argv[1:])"
+_SUPERVISE = """
+import sys
+sys.path = [entry for entry in sys.path if entry]
+from htrun.supervise import main
+main(*sys.argv[1:])
+"""
 
 
 class LocalEngine:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.behaviour.conftest import Done, Shell
@@ -212,3 +213,16 @@ def test_transplants(local: Shell) -> None:
     local("transplants", "remove", "-1", code=4)
     local("transplants", "remove", "0")
     assert not place.exists()
+
+
+def test_jobs_go_to_the_scheduler_that_is_named(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """``HTCONDOR.SCHEDULER`` and ``COLLECTOR`` say which schedd takes the jobs; one that is not there is an error."""
+    calls = condor.jsonl("in", [4])
+    name = condor_tool("condor_status", "-schedd", "-af", "Name").split()[0]
+    condor.write("htrun.toml", f"[htcondor]\nscheduler = '{name}'")
+    done = condor("math:sqrt", "--args", calls, "--tag", "t")
+    assert header(done, "engine") == f"engine: htcondor (HTRUN_ENGINE): schedd {name}"
+    env = {"HTRUN_CONDOR_SCHEDULER": "nowhere.invalid"}
+    assert "no schedd can be located" in condor("math:sqrt", "--args", calls, code=4, env=env).stderr
+    env = {"HTRUN_CONDOR_COLLECTOR": "127.0.0.1:1"}
+    assert "no schedd can be located" in condor("math:sqrt", "--args", calls, code=4, env=env).stderr
