@@ -278,6 +278,7 @@ def test_defaults_count_even_after_all_is_replaced(fresh: KnownSettings) -> None
         ("TRANSPLANT.ASSUME_EXISTS", "yes", "TRANSPLANT.ASSUME_EXISTS is to be true or false, not 'yes'"),
         ("DOCKER", "x", "DOCKER is to be a table, not 'x'"),
         ("DOCKER", {"IMGE": "x"}, "there is no setting 'DOCKER.IMGE'; did you mean DOCKER.IMAGE?"),
+        ("MAP_OPTIONS.X.Y", 1, "there is no setting 'MAP_OPTIONS.X.Y'; did you mean MAP_OPTIONS?"),
         ("MAP_OPTIONS.X", [1], "MAP_OPTIONS.X is to be a text, a number, true or false, not [1]"),
         ("MAP_OPTIONS.FIXED_INPUT_FILES", [1], "MAP_OPTIONS.FIXED_INPUT_FILES is to be a path, or a list of them, not [1]"),
         ("MAP_OPTIONS.CUSTOM_OPTIONS", 3, "MAP_OPTIONS.CUSTOM_OPTIONS is to be a table of texts, numbers, true and false, not 3"),
