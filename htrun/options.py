@@ -350,9 +350,7 @@ class InputFiles:
                 other = found.setdefault(file.name, file)
                 if other.id != file.id:
                     both = f"{shown(other.given)} and {shown(file.given)}"
-                    problems.append(
-                        f"the input files {both} have the same name, but a component finds them by their names"
-                    )
+                    problems.append(f"the input files {both} have the same name, by which a component finds them")
             return found
 
         self._fixed = find(options.fixed_input_files, {})

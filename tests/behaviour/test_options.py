@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -188,18 +189,20 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     """Variadic and fixed options, built-in and custom, are in the ads of the jobs as they were given."""
     condor.write("m.py", LOOK)
     odd = ['"a, b;c"', '"it\'s $(DOLLAR)5"', '"$(component)"', '"#ü  x"', '"{[(*)]}"', '"="']
-    calls = [{"x": n, "mem": 100 + n, "odd": text} for n, text in enumerate(odd)]
+    calls = [{"x": n, "mem": 100 + n, "odd": text, "r": "" if n % 2 else n} for n, text in enumerate(odd)]
     condor.run(
         "m.py:double", calls, "-o", "request_memory=@mem", "-o", "+Odd=@odd", "-o", '+Fixed="$(component) $(Process)"',
         "-o", "requirements=TARGET.Cpus > 0", "--request-disk", "20MB", "--request-cpus", 2, "-o", "priority=3",
-        "-o", "+At=@@x", "-o", "+E=1 + 1",
+        "-o", "mine=@@x", "-o", '+At="$(mine)"', "-o", "+E=1 + 1", "-o", "rank=@r",
     )  # fmt: skip
-    attributes = ["ProcId", "RequestMemory", "RequestDisk", "RequestCpus", "JobPrio", "Fixed", "E", "Requirements"]
+    attributes = ["ProcId", "RequestMemory", "RequestDisk", "RequestCpus", "JobPrio", "Fixed", "At", "Rank", "E"]
     rows = ads(condor, condor_tool, attributes)
-    assert [row[:7] for row in rows] == [
-        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', "1 + 1"] for n in range(6)
+    assert rows == [
+        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', '"@x"', "0.0" if n % 2 else str(n), "1 + 1"]
+        for n in range(6)
     ]
-    assert all("TARGET.Cpus > 0" in row[7] for row in rows)
+    wanted = ads(condor, condor_tool, ["ProcId", "Requirements"])
+    assert all("TARGET.Cpus > 0" in row[1] and "TARGET.Memory >= RequestMemory" in row[1] for row in wanted)
     texts = [row[1:] for row in ads(condor, condor_tool, ["ProcId", "Odd"])]
     expected = ['"a, b;c"', '"it\'s $5"', '"2"', '"#ü  x"', '"{[(*)]}"', '"="']
     assert [", ".join(text) for text in texts] == expected
@@ -247,16 +250,36 @@ if __name__ == "__main__":
 """
 
 
-def test_a_missing_file_holds_the_job_that_needs_it(condor: Shell) -> None:
-    """Where files need not exist, HTCondor holds the job, which goes on when the file is there; others run."""
-    import subprocess
+def info_of(shell: Shell) -> dict[str, Any]:
+    """Return the description of the map ``t``."""
+    info: dict[str, Any] = json.loads((shell.path() / ".htrun" / "map.json").read_text())
+    return info
 
+
+def test_a_missing_file_holds_the_job_that_needs_it(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """Where files need not exist, HTCondor holds the job, which goes on when the file is there; others run."""
     condor.write("m.py", LOOK)
     condor.write("make.py", MISSING)
     condor.write("a.txt", "a")
     condor.write("b.txt", "b")
-    done = subprocess.run([sys.executable, "make.py", "htcondor"], cwd=condor.cwd, env=condor.env, check=False)
-    assert done.returncode == 0
+    subprocess.run([sys.executable, "make.py", "htcondor"], cwd=condor.cwd, env=condor.env, check=True)
     assert "late.txt" in condor("wait", "t", code=6).stderr
     assert condor.counts() == {"HELD": 1, "COMPLETED": 1}
     condor.write("late.txt", "late")
+    condor_tool("condor_release", "-constraint", f'HtrunMap == "{info_of(condor)["uid"]}"')
+    until(lambda: "HELD" not in condor.counts(), "the job is released")
+    condor("wait", "t")
+    outputs = [row["output"] for row in condor.outputs()]
+    assert outputs == [{"a.txt": "a", "b.txt": "b", "late.txt": "late"}, {"a.txt": "a", "b.txt": "b"}]
+
+
+def test_a_missing_file_fails_the_component_on_this_machine(local: Shell) -> None:
+    """Where files need not exist, what needs one that is missing fails on this machine, and nothing else does."""
+    local.write("m.py", LOOK)
+    local.write("make.py", MISSING)
+    local.write("a.txt", "a")
+    local.write("b.txt", "b")
+    subprocess.run([sys.executable, "make.py", "local"], cwd=local.cwd, env=local.env, check=True)
+    local("wait", "t", code=1)
+    assert "late.txt" in local.errors()[0]["error"]["message"]
+    assert local.counts() == {"ERRORED": 1, "COMPLETED": 1}
