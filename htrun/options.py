@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     File = str | os.PathLike[str] | TransferPath
     Ranges = tuple[tuple[int, int], ...]
 
-_KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>[a-z_][a-z0-9_.]*)", re.IGNORECASE | re.ASCII)
+_KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>(?!my\.)[a-z_]\w*(?:\.\w+)*)", re.IGNORECASE | re.ASCII)
 _PREFIX = re.compile(r"^\s*(?:\+|my\.)\s*", re.IGNORECASE)
 _ALIASES = {
     "requestcpu": "request_cpus",
