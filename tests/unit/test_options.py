@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -380,7 +381,7 @@ def test_ranges_are_cut_where_options_change(values: list[str], other: list[bool
     assert [n for start, stop in ranges for n in range(start, stop)] == list(range(begin, len(values)))
     rows = list(zip(values, second, strict=True))
     assert all(len(set(rows[start:stop])) == 1 for start, stop in ranges)
-    assert all(rows[a] != rows[c] for (a, _), (c, _) in zip(ranges, ranges[1:], strict=False))
+    assert all(rows[a] != rows[c] for (a, _), (c, _) in itertools.pairwise(ranges))
 
 
 def test_what_names_its_component_is_cut_everywhere() -> None:
