@@ -208,6 +208,17 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     assert [", ".join(text) for text in texts] == expected
 
 
+def test_an_empty_value_leaves_an_option_as_it_is(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """An option that is empty for a component, or for all, is as if it were not given; macros are those of HTCondor."""
+    condor.write("m.py", LOOK)
+    calls = [{"x": 1, "mem": 77, "own": "1\t+ 1"}, {"x": 2, "mem": "", "own": ""}]
+    condor.run("m.py:double", calls, "-o", "request_memory=@mem", "-o", "+Own=@own", "-o", "+None=", "-o", "rank=")
+    rows = ads(condor, condor_tool, ["ProcId", "RequestMemory", "Own", "None", "Rank"])
+    assert rows[0] == ["0", "77", "1 + 1", "undefined", "0.0"]
+    assert rows[1][1] != "77"
+    assert rows[1][2:] == ["undefined", "undefined", "0.0"]
+
+
 def test_components_whose_options_differ_share_no_job(condor: Shell, condor_tool: Callable[..., str]) -> None:
     """Jobs have components of one and the same options only, and as many of them as the chunk size lets them."""
     condor.write("m.py", LOOK)

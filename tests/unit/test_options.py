@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from htrun.creation import asked_options
+from htrun.engines.local import cpus_each
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
 from htrun.options import InputFiles, MapOptions, Resolved, cut, option_key, option_value, resolve
 from htrun.transfers import FileTable, Landing, TransferPath
@@ -459,3 +462,28 @@ def test_whatever_is_given_is_kept_or_refused(key: str, value: str) -> None:
     (line,) = [f"{k} = {v}" for k, v in options.items()]
     assert len(line.splitlines()) == 1 or not set(line) & set("\r\n\x1f\0")
     assert not line.endswith("\\")
+
+
+def test_what_the_settings_ask_comes_last() -> None:
+    """Options of the settings are defaults: what a map asks itself takes priority."""
+    settings: Any = SimpleNamespace(map_options={"request_memory": "1GB", "request_disk": "2GB", "+project": "1"})
+    request: Any = SimpleNamespace(map_options=MapOptions(request_memory="3GB"))
+    asked = asked_options(request, settings)
+    assert dict(asked) == {"request_memory": "3GB", "request_disk": "2GB", "MY.project": "1"}
+    assert asked_options(request, SimpleNamespace()) == {"request_memory": "3GB"}
+
+
+@pytest.mark.parametrize(
+    ("submit", "variadic", "cpus"),
+    [
+        ({}, {}, 1),
+        ({"request_cpus": "4"}, {}, 4),
+        ({"request_cpus": "$(x)"}, {}, 1),
+        ({"request_cpus": "0"}, {}, 1),
+        ({}, {"request_cpus": ["1", "3", "2", ""]}, 3),
+    ],
+)
+def test_cpus_that_a_component_asks_for(submit: dict[str, str], variadic: dict[str, list[str]], cpus: int) -> None:
+    """This machine goes by the largest number; what is an expression counts as one CPU."""
+    directory: Any = SimpleNamespace(submit_options=submit, variadic_options=variadic)
+    assert cpus_each(directory) == cpus
