@@ -130,17 +130,18 @@ def test_all_that_is_wrong_with_options_in_inputs_is_told(local: Shell) -> None:
     local.write("m.py", LOOK)
     local.write(
         "in.jsonl",
-        '{"x": 1, "mem": 1}\n{"x": 2}\n[3]\n{"x": 4, "mem": null}\n{"y": 5, "mem": "2 parsecs"}\n{"x": 6, "mem": "a\\nb"}\n',
+        '{"x": 1, "mem": 1}\n{"x": 2}\n[3]\n{"x": 4, "mem": null}\n{"y": 5, "mem": "2 parsecs"}\n{"x": 6, "mem": "a\\nb"}\n{"x": 7, "mem": ""}\n',
     )
     done = local("m.py:double", "--args", "in.jsonl", "-o", "request_memory=@mem", code=4)
     said = [line.partition(": ")[::2] for line in done.stderr.splitlines() if line.startswith("in.jsonl")]
-    assert [where for where, _ in said] == [f"in.jsonl:{n}" for n in (2, 3, 4, 5, 5, 6)]
+    assert [where for where, _ in said] == [f"in.jsonl:{n}" for n in (2, 3, 4, 5, 5, 6, 7)]
     assert "no field 'mem'" in said[0][1]
     assert "no object" in said[1][1]
     assert "not None" in said[2][1]
     assert "'2 parsecs' is not right" in said[3][1]
     assert "unexpected argument 'y'" in said[4][1]
     assert "a line break" in said[5][1]
+    assert "the value is empty" in said[6][1]
     local.write("in.csv", "x\n1\n2\n")
     done = local("m.py:double", "--args", "in.csv", "-o", "request_memory=@mem", code=4)
     assert [line for line in done.stderr.splitlines() if "in.csv" in line] == [
@@ -189,7 +190,7 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     """Variadic and fixed options, built-in and custom, are in the ads of the jobs as they were given."""
     condor.write("m.py", LOOK)
     odd = ['"a, b;c"', '"it\'s $(DOLLAR)5"', '"$(component)"', '"#ü  x"', '"{[(*)]}"', '"="']
-    calls = [{"x": n, "mem": 100 + n, "odd": text, "r": "" if n % 2 else n} for n, text in enumerate(odd)]
+    calls = [{"x": n, "mem": 100 + n, "odd": text, "r": n % 2} for n, text in enumerate(odd)]
     condor.run(
         "m.py:double", calls, "-o", "request_memory=@mem", "-o", "+Odd=@odd", "-o", '+Fixed="$(component) $(Process)"',
         "-o", "requirements=TARGET.Cpus > 0", "--request-disk", "20MB", "--request-cpus", 2, "-o", "priority=3",
@@ -198,8 +199,7 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     attributes = ["ProcId", "RequestMemory", "RequestDisk", "RequestCpus", "JobPrio", "Fixed", "At", "Rank", "E"]
     rows = ads(condor, condor_tool, attributes)
     assert rows == [
-        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', '"@x"', "0.0" if n % 2 else str(n), "1 + 1"]
-        for n in range(6)
+        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', '"@x"', str(n % 2), "1 + 1"] for n in range(6)
     ]
     wanted = ads(condor, condor_tool, ["ProcId", "Requirements"])
     assert all("TARGET.Cpus > 0" in row[1] and "TARGET.Memory >= RequestMemory" in row[1] for row in wanted)
@@ -208,15 +208,21 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     assert [", ".join(text) for text in texts] == expected
 
 
-def test_an_empty_value_leaves_an_option_as_it_is(condor: Shell, condor_tool: Callable[..., str]) -> None:
-    """An option that is empty for a component, or for all, is as if it were not given; macros are those of HTCondor."""
+def test_an_empty_option_is_none(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """An option that is empty for all components is as if it were not given."""
     condor.write("m.py", LOOK)
-    calls = [{"x": 1, "mem": 77, "own": "1\t+ 1"}, {"x": 2, "mem": "", "own": ""}]
-    condor.run("m.py:double", calls, "-o", "request_memory=@mem", "-o", "+Own=@own", "-o", "+None=", "-o", "rank=")
-    rows = ads(condor, condor_tool, ["ProcId", "RequestMemory", "Own", "None", "Rank"])
-    assert rows[0] == ["0", "77", "1 + 1", "undefined", "0.0"]
-    assert rows[1][1] != "77"
-    assert rows[1][2:] == ["undefined", "undefined", "0.0"]
+    condor.run(
+        "m.py:double",
+        [{"x": 1, "own": "1\t+ 1"}, {"x": 2, "own": "2"}],
+        "-o",
+        "+Own=@own",
+        "-o",
+        "+Mine=",
+        "-o",
+        "rank=",
+    )
+    rows = ads(condor, condor_tool, ["ProcId", "Own", "Mine", "Rank"])
+    assert rows == [["0", "1 + 1", "undefined", "0.0"], ["1", "2", "undefined", "0.0"]]
 
 
 def test_components_whose_options_differ_share_no_job(condor: Shell, condor_tool: Callable[..., str]) -> None:

@@ -239,7 +239,7 @@ def test_values_stand_as_in_a_submit_file(value: Any, text: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [None, b"x", {"a": 1}, {"x"}, Path("x"), object(), float("nan"), float("inf"), [None], [["x"]], "a\nb", "a\rb",
-     "a\0b", "a\x1fb", "a\\", "\ud800", ["fine", "a\nb"]],
+     "a\0b", "a\x1fb", "a\\", "\ud800", ["fine", "a\nb"], ["fine", " "]],
 )  # fmt: skip
 def test_values_that_no_option_can_have(value: Any) -> None:
     """What cannot be written in a submit description is refused, with the option's name."""
@@ -305,7 +305,8 @@ def test_merging_prefers_the_left() -> None:
         (["a", "b || c", "d"], "((a) && (b || c)) && (d)"),
         (["a", ["b", "c"]], ["(a) && (b)", "(a) && (c)"]),
         ([["a", "b"], "c"], ["(a) && (c)", "(b) && (c)"]),
-        ([["a", "b"], ["c", ""]], ["(a) && (c)", "b"]),
+        ([["a", "b"], ["c", "d"]], ["(a) && (c)", "(b) && (d)"]),
+        ([["a", "b"], ""], ["a", "b"]),
         (["", "b"], "b"),
     ],
 )
@@ -484,6 +485,6 @@ def test_what_the_settings_ask_comes_last() -> None:
     ],
 )
 def test_cpus_that_a_component_asks_for(submit: dict[str, str], variadic: dict[str, list[str]], cpus: int) -> None:
-    """This machine goes by the largest number; what is an expression counts as one CPU."""
+    """The local engine goes by the largest number; what is an expression counts as one CPU."""
     directory: Any = SimpleNamespace(submit_options=submit, variadic_options=variadic)
     assert cpus_each(directory) == cpus
