@@ -165,6 +165,7 @@ def test_all_that_is_wrong_with_options_in_inputs_is_told(local: Shell) -> None:
         (["--request-cpus", "0"], "a whole number from 1"),
         (["--request-cpus", "2", "-o", "RequestCpus=3"], "given twice"),
         (["-o", "+a=1", "-o", "MY.A=@x"], "given twice"),
+        (["-o", "+a=@y", "-o", "MY.A=@x"], "given twice"),
     ],
 )
 def test_options_that_cannot_be(local: Shell, words: list[str], said: str) -> None:
@@ -300,3 +301,17 @@ def test_a_missing_file_fails_the_component_on_this_machine(local: Shell) -> Non
     local("wait", "t", code=1)
     assert "late.txt" in local.errors()[0]["error"]["message"]
     assert local.counts() == {"ERRORED": 1, "COMPLETED": 1}
+
+
+def test_lengths_that_do_not_match_leave_nothing_behind(local: Shell) -> None:
+    """Options that are not given for each component are an error, and no map is made."""
+    local.write("m.py", LOOK)
+    for options in ('request_memory=["1GB"]', 'input_files=["m.py"] * 3'):
+        text = MISSING.replace('fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]', options)
+        local.write("make.py", text)
+        done = subprocess.run(
+            [sys.executable, "make.py", "local"], cwd=local.cwd, env=local.env, check=False, stderr=subprocess.PIPE
+        )
+        assert done.returncode == 1
+        assert b"MisalignedInputData: the option" in done.stderr
+        assert not (local.cwd / "results").exists()
