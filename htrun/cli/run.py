@@ -220,8 +220,10 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     workers = f", {workers} workers" if workers else ""
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
-    if request.map_options:
-        talk.say(f"options: {', '.join(f'{key} = {value}' for key, value in request.map_options.items())}")
+    asked = [f"{key} = {value}" for key, value in request.map_options.items()]
+    asked += [f"{key} from the inputs" for key in request.columns]
+    if asked:
+        talk.say(f"options: {', '.join(asked)}")
     if request.engine.name == "local":
         talk.say(f"delivery: none needed: this Python, {sys.executable}")
     else:
