@@ -98,7 +98,7 @@ def test_selectors(local: Shell) -> None:
 def test_requests_and_requirements_that_no_slot_satisfies(condor: Shell, condor_tool: Callable[..., str]) -> None:
     """What is impossible is told as condor_q -better-analyze finds it, with what would be possible."""
     cluster = stuck(condor, condor_tool)
-    usual = condor_tool("condor_q", cluster, "-af", "Requirements").splitlines()[0]
+    usual = condor_tool("condor_q", cluster, "-af:r", "Requirements").splitlines()[0]
     slot = condor_tool("condor_status", "-af", "SlotType", "TotalSlotMemory", "TotalSlotCpus")
     _, memory, cpus = next(line.split() for line in slot.splitlines() if line.startswith("Partitionable"))
     cases = [
@@ -166,11 +166,14 @@ def test_slots_that_are_busy(condor: Shell) -> None:
     assert re.search(r"Your user priority is [\d,.]+ \(less is better\)", text)
 
 
+NO_SCHEDD = {"_CONDOR_SCHEDD_ADDRESS_FILE": "/none", "_CONDOR_SCHEDD_DAEMON_AD_FILE": "/none"}
+
+
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
         ({"_CONDOR_COLLECTOR_HOST": "127.0.0.1:1"}, "collector does not answer"),
-        ({"_CONDOR_SCHEDD_ADDRESS_FILE": "/none", "_CONDOR_COLLECTOR_HOST": "127.0.0.1:1"}, "cannot be told: "),
+        ({**NO_SCHEDD, "_CONDOR_COLLECTOR_HOST": "127.0.0.1:1"}, "Why components are idle cannot be told: "),
     ],
     ids=["collector", "schedd"],
 )
