@@ -247,3 +247,15 @@ def test_many_slots_are_compared_soon() -> None:
     started = time.process_time()
     assert compare(job("TARGET.Foo"), *slots).impossible
     assert time.process_time() - started < 2
+
+
+def test_jobs_that_came_back() -> None:
+    """A job that has run before and is idle again says so."""
+    assert "waited for 40 s, having been started before (2 times): the pool's one slot" in said(
+        job(NumJobStarts=2), slot()
+    )
+
+
+def test_an_expression_that_cannot_be_parsed_is_not_satisfied() -> None:
+    """What the library cannot read counts as undefined rather than ending the command."""
+    assert Evaluator()("1 +", job(), slot()) is None
