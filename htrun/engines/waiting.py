@@ -142,11 +142,12 @@ def _impossible(condition: Condition, tag: str) -> str:
     if not condition.largest:
         return f"{resource.text(condition.wanted)} asked for, but no slot has any."
     text = f"{resource.text(condition.wanted)} asked for, but {_largest(condition)}"
-    command, unit = {"Memory": ("memory", "MB"), "Disk": ("disk", "KB")}.get(resource.attribute, ("", ""))
-    if not command:
+    if resource.attribute not in ("Memory", "Disk"):
         return f"{text}: ask for no more than that."
     number = int(condition.usable or condition.largest)
-    return f"{text}: 'htrun edit {command} {tag} {number} --unit {unit}' asks for that."
+    if resource.attribute == "Disk":  # what is free there changes all the time
+        return f"{text}: 'htrun edit disk {tag} {number * 9 // 10} --unit KB' asks for a little less than that."
+    return f"{text}: 'htrun edit memory {tag} {number} --unit MB' asks for that."
 
 
 def _largest(condition: Condition) -> str:

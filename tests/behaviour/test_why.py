@@ -115,7 +115,7 @@ def test_requests_and_requirements_that_no_slot_satisfies(condor: Shell, condor_
         condor_tool("condor_qedit", cluster, *pairs)
         said = condor("why", "t")
         assert said.lines[0] == "t: 4 idle"
-        assert "4 components wait, and no slot of the pool (1 slot) can ever run them." in said.stdout
+        assert re.search(r"4 components wait, and no slot of the pool \(\d+ slots?\) can ever run them\.", said.stdout)
         assert text in said.stdout, said.stdout
         analysis = condor_tool("condor_q", "-better-analyze", f"{cluster}.0")
         assert re.search(rf"^\[\d+\] +0  {re.escape(clause)}$", analysis, re.MULTILINE) or not clause, analysis
@@ -158,10 +158,10 @@ def test_slots_that_are_busy(condor: Shell) -> None:
     def full() -> bool:
         nonlocal text
         text = condor("why", "t").stdout
-        return "has no room now" in text
+        return "has no room now" in text or "none of them has room" in text
 
     until(full, "the pool is full")
-    assert re.search(r"\d+ components have waited for .*: the pool's one slot can run them, but it has no room", text)
+    assert re.search(r"\d+ components have waited for \d+ s: .* can run them, but ", text)
     assert re.search(r"What runs there: \d+ jobs? of yours\.", text)
     assert re.search(r"Your user priority is [\d,.]+ \(less is better\)", text)
 
@@ -200,4 +200,5 @@ def test_the_run_says_it_by_itself(condor: Shell) -> None:
     for process, times in ((run, 1), (wait, 1), (quiet, 0)):
         _, err = process.communicate(timeout=PATIENCE_S)
         assert err.count("nothing has started yet ('htrun why t' looks again):") == times, err
-        assert err.count("  4 components wait, and no slot of the pool (1 slot) can ever run them.") == times, err
+        told = re.findall(r"^  4 components wait, and no slot of the pool .* can ever run", err, re.MULTILINE)
+        assert len(told) == times, err
