@@ -6,16 +6,17 @@ import builtins
 import functools
 import itertools
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, create_map
+from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet
 from htrun.functions import Function
 from htrun.logs import start_logging
 from htrun.maps import Map
-from htrun.options import MapOptions
+from htrun.options import InputFiles, MapOptions
 from htrun.settings import load
 from htrun.transfers import FileTable
 
@@ -200,16 +201,17 @@ def _create(
         results=config.directory / "maps",
         tag=tag,
         named=False,
-        map_options=MapOptions.merge(*chain, MapOptions(**config.map_options)),
+        map_options=MapOptions.merge(*chain),
     )
+    check_request(request, config)
     files = FileTable(must_exist=False)  # a component is held for lack of a file, and released when it is there
+    input_files = InputFiles(asked_options(request, config), files, Path.cwd())
 
     def encoded() -> Iterator[bytes]:
-        empty = True
-        for args, kwargs in calls:
-            empty = False
-            yield function.encode(tuple(args), kwargs, files)
-        if empty:
+        component = -1
+        for component, (args, kwargs) in enumerate(calls):
+            yield function.encode(tuple(args), kwargs, files, input_files.names(component))
+        if component < 0:
             raise EmptyMap("there are no inputs, so there is nothing to map over")
 
     map_ = Map.of(create_map(request, encoded(), files, config))

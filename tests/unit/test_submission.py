@@ -166,7 +166,7 @@ def test_options_of_users_and_ours() -> None:
 
 def test_item_data_has_the_values_of_variadic_options(tmp_path: Path) -> None:
     """A job's item has its components' values, and the first of its components."""
-    builder = MapBuilder(tmp_path)
+    builder = DirectoryBuilder(tmp_path)
     builder.write_calls([b"[1]", b"[2]", b"[3]"])
     builder.write_options({"request_memory": ["1", "1", "2"], "MY.Odd": ['"a, b"', '"a, b"', ""]})
     builder.write_sources([])
