@@ -16,7 +16,8 @@ from htrun.exceptions import (
 from htrun.logs import get_logger
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus
-from htrun.store import join, move_aside, read_json, sweep, write_json
+from htrun.store import move_aside, read_json, sweep, write_json
+from htrun.submissions import join
 from htrun.tags import TagRegistry, check_tag
 from htrun.view import MapView
 

@@ -16,7 +16,7 @@ from htrun.exceptions import EmptyMap, EngineError, NoMapYet
 from htrun.functions import Function
 from htrun.logs import start_logging
 from htrun.maps import Map
-from htrun.options import InputFiles, MapOptions
+from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import load
 from htrun.transfers import FileTable
 
@@ -185,7 +185,6 @@ class MappedFunction:
 def _create(
     func: Callable[..., Any], calls: Iterable[Call], map_options: MapOptions | None, tag: str | None, *, quiet: bool
 ) -> Map:
-    chain = [options for options in (map_options, getattr(func, "map_options", None)) if options is not None]
     config = load()
     start_logging(config)
     get_delivery(config.delivery)
@@ -201,7 +200,7 @@ def _create(
         results=config.directory / "maps",
         tag=tag,
         named=False,
-        map_options=MapOptions.merge(*chain),
+        map_options=MapOptions.merge(map_options or MapOptions(), *inherited_options(func)),
     )
     check_request(request, config)
     files = FileTable(must_exist=False)  # a component is held for lack of a file, and released when it is there

@@ -330,6 +330,12 @@ def cut(components: Ranges, variadic: Mapping[str, Sequence[str]]) -> Ranges:
     return tuple(result)
 
 
+def inherited_options(function: Any) -> list[MapOptions]:
+    """Return the options that a mapped function hands on to its maps; none for any other function."""
+    options = getattr(function, "map_options", None)
+    return [options] if isinstance(options, MapOptions) else []
+
+
 class InputFiles:
     """The files that the options of a map bring along.
 

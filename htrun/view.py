@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from htrun.engines.base import Engine
     from htrun.records import Record
-    from htrun.store import Submission
+    from htrun.submissions import Submission
 
 
 # One byte a component, so that a million of them are counted at the speed of bytes.count.

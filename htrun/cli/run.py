@@ -21,7 +21,7 @@ from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
-from htrun.options import InputFiles
+from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import Config, load
 from htrun.store import read_json
 from htrun.targets import load as load_target
@@ -184,7 +184,7 @@ def _request(
             "workers": options["workers"],
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
-        map_options=asked.map_options,
+        map_options=MapOptions.merge(asked.map_options, *inherited_options(target.function)),
         columns=asked.columns.values,
     )
 

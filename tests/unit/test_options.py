@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htrun.creation import asked_options
-from htrun.engines.local import cpus_each
+from htrun.engines.local.work import cpus_each
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
 from htrun.options import InputFiles, MapOptions, Resolved, cut, option_key, option_value, resolve
 from htrun.transfers import FileTable, Landing, TransferPath
@@ -471,7 +471,6 @@ def test_what_the_settings_ask_comes_last() -> None:
     request: Any = SimpleNamespace(map_options=MapOptions(request_memory="3GB"))
     asked = asked_options(request, settings)
     assert dict(asked) == {"request_memory": "3GB", "request_disk": "2GB", "MY.project": "1"}
-    assert asked_options(request, SimpleNamespace()) == {"request_memory": "3GB"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
-from htrun.store import DirectoryBuilder, MapDirectory, Submission
+from htrun.store import DirectoryBuilder, MapDirectory
+from htrun.submissions import Submission
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
 
@@ -169,7 +170,7 @@ def test_item_data_has_the_values_of_variadic_options(tmp_path: Path) -> None:
     builder = DirectoryBuilder(tmp_path)
     builder.write_calls([b"[1]", b"[2]", b"[3]"])
     builder.write_options({"request_memory": ["1", "1", "2"], "MY.Odd": ['"a, b"', '"a, b"', ""]})
-    builder.write_sources([])
+    builder.write_sources([], {})
     builder.write_info({"format": 1, "components": 3, "target": {"reference": {}}, **INFO})
     directory = builder.move_to(tmp_path / "scan")
     items = write_jobs(directory, Submission(0, 0, 5, ((0, 2), (2, 3)), apart=True))
