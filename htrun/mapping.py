@@ -192,6 +192,7 @@ def _create(
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
+    given = [] if map_options is None else [map_options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)
     request = MapRequest(
         target=function,
@@ -200,7 +201,7 @@ def _create(
         results=config.directory / "maps",
         tag=tag,
         named=False,
-        map_options=MapOptions.merge(map_options or MapOptions(), *inherited_options(func)),
+        map_options=MapOptions.merge(*given, *inherited_options(func)),
     )
     check_request(request, config)
     files = FileTable(must_exist=False)  # a component is held for lack of a file, and released when it is there

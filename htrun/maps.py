@@ -134,9 +134,8 @@ class Map(Sequence[Any]):
 
     @property
     def is_active(self) -> bool:
-        """Whether there are components that have neither completed nor errored."""
-        counts = self._now().counts()
-        return sum(counts[status] for status in _ENDED) < len(self)
+        """Whether there are components that have neither completed nor errored, nor were removed."""
+        return not self._now().has_ended
 
     def _now(self) -> MapControl:
         """Look at the map, and return what it is like."""

@@ -300,5 +300,5 @@ def _interrupted(talk: Talk, map_: MapControl) -> ExitCode:
         map_.stop("interrupted")
         map_.refresh()
         talk.say(f"interrupted; the run was stopped ({finished})", fg="yellow")
-        talk.say(f"'htrun collect {map_.tag}' has the results so far, 'htrun remove {map_.tag}' deletes them")
+        talk.say(f"'htrun resume {map_.tag}' lets it go on, 'htrun collect {map_.tag}' has the results so far")
     return ExitCode.INTERRUPTED

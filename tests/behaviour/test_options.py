@@ -250,21 +250,14 @@ def test_requirements_that_no_slot_meets_keep_jobs_waiting(condor: Shell) -> Non
 
 
 MISSING = """
-import sys
 from pathlib import Path
-from htrun.creation import MapRequest, create_map
-from htrun.engines.base import get_engine
-from htrun.options import MapOptions
-from htrun.settings import load
-from htrun.targets import load as load_target
-from htrun.transfers import FileTable
+import htrun
+from m import look
 
-if __name__ == "__main__":
-    request = MapRequest(
-        load_target("m.py:look"), get_engine(sys.argv[1]), "shared", Path("results").absolute(), "t",
-        map_options=MapOptions(fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]),
-    )
-    create_map(request, iter([b"[1]", b"[2]"]), FileTable(must_exist=False), load())
+htrun.map(
+    look, [1, 2], tag="t",
+    map_options=htrun.MapOptions(fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]),
+)
 """
 
 
@@ -274,33 +267,20 @@ def info_of(shell: Shell) -> dict[str, Any]:
     return info
 
 
-def test_a_missing_file_holds_the_job_that_needs_it(condor: Shell, condor_tool: Callable[..., str]) -> None:
-    """Where files need not exist, HTCondor holds the job, which goes on when the file is there; others run."""
-    condor.write("m.py", LOOK)
-    condor.write("make.py", MISSING)
-    condor.write("a.txt", "a")
-    condor.write("b.txt", "b")
-    subprocess.run([sys.executable, "make.py", "htcondor"], cwd=condor.cwd, env=condor.env, check=True)
-    assert "late.txt" in condor("wait", "t", code=6).stderr
-    assert condor.counts() == {"HELD": 1, "COMPLETED": 1}
-    condor.write("late.txt", "late")
-    condor_tool("condor_release", "-constraint", f'HtrunMap == "{info_of(condor)["uid"]}"')
-    until(lambda: "HELD" not in condor.counts(), "the job is released")
-    condor("wait", "t")
-    outputs = [row["output"] for row in condor.outputs()]
+def test_a_missing_file_holds_what_needs_it(shell: Shell) -> None:
+    """From Python, files need not exist: a component without its own is held, and goes on when it is there."""
+    shell.write("m.py", LOOK)
+    shell.write("make.py", MISSING)
+    shell.write("a.txt", "a")
+    shell.write("b.txt", "b")
+    subprocess.run([sys.executable, "make.py"], cwd=shell.cwd, env=shell.env, check=True)
+    assert "late.txt" in shell("wait", "t", code=6).stderr
+    assert shell.counts() == {"HELD": 1, "COMPLETED": 1}
+    shell.write("late.txt", "late")
+    shell("release", "t")
+    shell("wait", "t")
+    outputs = [json.loads(line) for line in shell("collect", "t", "--values").lines]
     assert outputs == [{"a.txt": "a", "b.txt": "b", "late.txt": "late"}, {"a.txt": "a", "b.txt": "b"}]
-
-
-def test_a_missing_file_fails_the_component_on_this_machine(local: Shell) -> None:
-    """Where files need not exist, what needs one that is missing fails on this machine, and nothing else does."""
-    local.write("m.py", LOOK)
-    local.write("make.py", MISSING)
-    local.write("a.txt", "a")
-    local.write("b.txt", "b")
-    subprocess.run([sys.executable, "make.py", "local"], cwd=local.cwd, env=local.env, check=True)
-    local("wait", "t", code=1)
-    assert "late.txt" in local.errors()[0]["error"]["message"]
-    assert local.counts() == {"ERRORED": 1, "COMPLETED": 1}
 
 
 def test_lengths_that_do_not_match_leave_nothing_behind(local: Shell) -> None:
@@ -310,8 +290,8 @@ def test_lengths_that_do_not_match_leave_nothing_behind(local: Shell) -> None:
         text = MISSING.replace('fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]', options)
         local.write("make.py", text)
         done = subprocess.run(
-            [sys.executable, "make.py", "local"], cwd=local.cwd, env=local.env, check=False, stderr=subprocess.PIPE
+            [sys.executable, "make.py"], cwd=local.cwd, env=local.env, check=False, stderr=subprocess.PIPE
         )
         assert done.returncode == 1
         assert b"MisalignedInputData: the option" in done.stderr
-        assert not (local.cwd / "results").exists()
+        assert not local("tags").stdout
