@@ -65,8 +65,13 @@ class Slot:
         self.listening = False
         self.barren_deaths = 0
         self.read_holds = 0
-        self.evicted: str | None = None
+        self.evicted: str | None = None  # why its worker was killed, until that is buried
         self._works_in = directory
+
+    @property
+    def is_occupied(self) -> bool:
+        """Whether its worker works, or was killed and has not been buried."""
+        return self.range is not None or self.evicted is not None
 
     @property
     def is_out_of_place(self) -> bool:

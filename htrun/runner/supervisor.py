@@ -121,7 +121,7 @@ class Supervisor:
             try:
                 self.on_wake()
                 self._feed_all()
-                while any(slot.range is not None for slot in self.slots) or (self.paused and self.todo):
+                while any(slot.is_occupied for slot in self.slots) or (self.paused and self.todo):
                     for key, _ in self.selector.select():
                         if key.data is None:
                             os.read(deaths, 65536)
@@ -153,11 +153,16 @@ class Supervisor:
         """Undo ``pause``."""
         if not self.paused:
             return
-        self.paused = False
+        self._wake()
         for slot in self._busy():
-            slot.signal(signal.SIGCONT)
             self._tell("UNSUSPENDED", slot)
         self._feed_all()
+
+    def _wake(self) -> None:
+        """Let all workers go on: one that was done at the moment when it was stopped is idle by now."""
+        self.paused = False
+        for slot in self.slots:
+            slot.signal(signal.SIGCONT)
 
     def vacate(self) -> None:
         """Take the components that run off their workers, and put them back."""
@@ -167,7 +172,7 @@ class Supervisor:
 
     def hold(self, reason: str) -> None:
         """Let no component run that is not finished: they are given up as held."""
-        self.paused = False
+        self._wake()
         for slot in self._busy():
             slot.evicted = reason
             slot.kill()
@@ -200,7 +205,7 @@ class Supervisor:
                 self._feed(slot)
 
     def _feed(self, slot: Slot) -> None:
-        if self.stopped or self.paused or not self.todo:
+        if self.stopped or self.paused or not self.todo or slot.evicted is not None:
             slot.range = None
             return
         if slot.is_out_of_place:
@@ -313,6 +318,7 @@ class Supervisor:
 
     def _bury(self, slot: Slot, status: int) -> None:
         """Take over from a dead worker: record what it died of, put back what it did not come to."""
+        evicted, slot.evicted = slot.evicted, None
         if slot.range is None:
             self._feed(slot)
             return
@@ -327,7 +333,6 @@ class Supervisor:
         for number in (component, recorded):
             if number in positions:
                 done = max(done, start + positions.index(number) + (number == recorded))
-        evicted, slot.evicted = slot.evicted, None
         if self.stopped or evicted:
             self.on_event("TERMINATED", slot.number, (start, done), {})
             if evicted and evicted != "vacate":
@@ -401,6 +406,7 @@ class Supervisor:
         signal_group(pid, signal.SIGKILL)
 
     def _close(self) -> None:
+        self._wake()
         for slot in self.slots:
             if slot.pid is not None:
                 if slot.range is not None:
