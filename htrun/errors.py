@@ -110,14 +110,14 @@ def _frames(frames: list[dict[str, Any]]) -> list[FrameSummary]:
             frame["function"],
             lookup_line=False,
             line=frame["source"][-1].strip() if frame["source"] else "",
-            locals={name: _Text(value) for name, value in frame.get("locals", {}).items()},
+            locals={name: Verbatim(value) for name, value in frame.get("locals", {}).items()},
         )
         for frame in frames
     ]
 
 
-class _Text(str):
-    """Text that is a ``repr()`` already."""
+class Verbatim(str):
+    """Text that is its own ``repr()``, so that notebooks and consoles show it as it is."""
 
     __slots__ = ()
 

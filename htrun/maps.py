@@ -7,12 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from htrun import reports
 from htrun.control import MapControl
-from htrun.errors import ComponentError
+from htrun.errors import ComponentError, Verbatim
 from htrun.exceptions import (
     ExpectedError,
     MapComponentError,
@@ -518,18 +518,22 @@ class _OfComponents(Sequence[T]):
         return (self.get(component) for component in range(len(self)))
 
 
+def _printed(record: Record | None, stream: Literal["stdout", "stderr"]) -> str:
+    return Verbatim("" if record is None else record.printed(stream).decode("utf-8", "replace"))
+
+
 class MapStdOut(_OfComponents[str]):
     """What each component of a map has printed to its standard output."""
 
     def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stdout").decode("utf-8", "replace")
+        return _printed(record, "stdout")
 
 
 class MapStdErr(_OfComponents[str]):
     """What each component of a map has printed to its standard error."""
 
     def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stderr").decode("utf-8", "replace")
+        return _printed(record, "stderr")
 
 
 class MapOutputFiles(_OfComponents["Path"]):

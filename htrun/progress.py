@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 
 class ProgressBar:
     """How many components of a map have ended.
+
+    In notebooks it is text, too: a widget is gone, or still at its beginning, once the notebook is stored.
 
     Parameters
     ----------
@@ -15,11 +15,9 @@ class ProgressBar:
     """
 
     def __init__(self, tag: str, total: int) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # in a notebook without ipywidgets it is text, which needs no warning
-            from tqdm.auto import tqdm
+        from tqdm import tqdm  # only now: it costs start-up time
 
-            self._bar = tqdm(total=total, desc=tag, unit="component", ascii=True)
+        self._bar = tqdm(total=total, desc=tag, unit="component", ascii=True, dynamic_ncols=True)
 
     def update(self, finished: int) -> None:
         """Show that so many have ended by now."""
