@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dis
+import functools
 import io
 import json
 import linecache
@@ -173,6 +174,16 @@ def _reduce_code(code: CodeType) -> tuple[Any, ...]:
     return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in values)
 
 
+_CACHED = type(functools.cache(len))
+
+
+def _reduce_cached(function: Any) -> tuple[Any, ...]:
+    """Reduce a function with ``functools.cache`` or ``lru_cache``, without what is in its cache, to one by value."""
+    parameters = function.cache_parameters()
+    info = functools._CacheInfo
+    return _CACHED, (function.__wrapped__, parameters["maxsize"], parameters["typed"], info), vars(function)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded."""
 
@@ -198,6 +209,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.modules.add(obj.__name__)
             if obj in self._by_value:
                 return self._without_registration(obj, obj)
+        elif isinstance(obj, _CACHED):
+            module = sys.modules.get(str(obj.__module__))
+            if module is not None:
+                self._register(module)
+            if module is None or module.__name__ in {"__main__", *cloudpickle.list_registry_pickle_by_value()}:
+                return _reduce_cached(obj)
+            self.modules.add(module.__name__)
         elif isinstance(obj, FunctionType | type):
             name = str(obj.__module__)
             self.modules.add(name)
