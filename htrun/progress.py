@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class ProgressBar:
     """How many components of a map have ended.
@@ -12,16 +14,22 @@ class ProgressBar:
     ----------
     tag : str
     total : int
+    finished : int
+        How many have ended before, which are no measure of how fast it goes on.
     """
 
-    def __init__(self, tag: str, total: int) -> None:
+    def __init__(self, tag: str, total: int, finished: int) -> None:
         from tqdm import tqdm  # only now: it costs start-up time
 
-        self._bar = tqdm(total=total, desc=tag, unit="component", ascii=True, dynamic_ncols=True)
+        self._bar = tqdm(total=total, initial=finished, desc=tag, unit="component", ascii=True, dynamic_ncols=True)
+        self._ticks = sys.stderr.isatty()  # elsewhere all that is shown stays, and would pile up
 
     def update(self, finished: int) -> None:
         """Show that so many have ended by now."""
-        self._bar.update(finished - self._bar.n)
+        if finished != self._bar.n:
+            self._bar.update(finished - self._bar.n)
+        elif self._ticks:
+            self._bar.refresh()
 
     def close(self) -> None:
         """Leave the bar as it is."""
