@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import linecache
+import operator
 import os
 import sys
 from collections import ChainMap
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle
 
+import htrun
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
 from htrun.runner.values import is_exact
@@ -133,6 +135,12 @@ class Function:
         return stream.getvalue()
 
 
+class Wrapper:
+    """What stands for a function of the user's here, and is that function itself where it is loaded."""
+
+    func: Callable[..., Any]
+
+
 class _NotPlain(Exception):
     """A value that is not all JSON and files."""
 
@@ -204,7 +212,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return self._bring(obj) if self._bring is not None and type(obj) is TransferPath else None
 
     def reducer_override(self, obj: Any) -> Any:
-        """Decide how a function, a class or a module is pickled."""
+        """Decide how a function, a class or a module is pickled.
+
+        Of htrun only what ``htrun.runner.node`` has is known on a node, by its public name.
+        """
+        if isinstance(obj, Wrapper):
+            return operator.itemgetter(0), ((obj.func,),)
+        if isinstance(obj, TransferPath):  # that comes with the function, and so brings no file along
+            return TransferPath, (str(obj),)
+        if isinstance(obj, FunctionType | type) and str(obj.__module__).startswith("htrun."):
+            name = str(obj.__name__)
+            if getattr(htrun, name, None) is obj:
+                return getattr, (htrun, name)
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)
             if obj in self._by_value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -121,10 +122,12 @@ def done():
 FUNCTIONS = """
 import functools
 import math
+import subprocess
 import sys
 
 from checks import check, done
 import htrun
+from htrun import TransferPath
 
 def adder(number):
     def add(x):
@@ -151,6 +154,9 @@ def factorial(n):
 @htrun.mapped
 def mapped_factorial(n):
     return 1 if n < 2 else n * mapped_factorial(n - 1)
+
+def reads(path: htrun.TransferPath, default=htrun.TransferPath("none.txt")) -> htrun.TransferPath | None:
+    return path.read_text() + default.name + TransferPath("more").name + htrun.TransferPath("other").name
 
 def even(n):
     return n == 0 or odd(n - 1)
@@ -201,6 +207,9 @@ check(functools.partial(power, 2), numbers, [2, 4, 8])
 check(halve, numbers, [["halve", 0.5], ["halve", 1.0], ["halve", 1.5]])
 check(factorial, numbers, [1, 2, 6])
 check(mapped_factorial, numbers, [1, 2, 6])
+TransferPath("text").write_text("read")
+check(reads, [TransferPath("text")], ["readnone.txtmoreother"])
+check(lambda f: f(3), [mapped_factorial], [6])
 check(even, numbers, [False, True, False])
 check(Scale(1), numbers, [4, 7, 10])
 check(Scale(1).method, numbers, [4, 7, 10])
@@ -210,6 +219,7 @@ check(uses_global, numbers, [11, 12, 13])
 check(defaults, numbers, [6, 7, 8])
 check(squares, numbers, [[0], [0, 1], [0, 1, 4]])
 check(fibonacci, [10, 90], [55, 2880067194370816120])
+check(lambda x: sys.argv[1:], [1], [[]])  # not those of the runner
 check(math.factorial, numbers, [1, 2, 6])
 check(str, numbers, ["1", "2", "3"])
 check("{}!".format, numbers, ["1!", "2!", "3!"])
@@ -380,7 +390,7 @@ def test_what_scripts_are_made_of(script: str, shell: Shell) -> None:
     shell.write("checks.py", CHECKS)
     for name, text in MODULES.items():
         shell.write(name, text)
-    assert re.fullmatch(r"all \d+ right\n", run(shell, script))
+    assert re.fullmatch(r"all \d+ right\n", run(shell, script, "some", "arguments"))
 
 
 BARS = """
@@ -438,3 +448,39 @@ def test_a_progress_bar_elsewhere(local: Shell) -> None:
     assert log.endswith("\n")
     assert re.match(r"t: 100%\|#+\| 1/1 \[", log.rsplit("\r", 1)[1])
     assert log.count("\r") <= 4
+
+
+def test_the_interactive_interpreter(local: Shell) -> None:
+    """What is typed into Python itself can be mapped too; it says that a map was made, and shows what was printed."""
+    typed = """\
+import htrun
+class Box:
+    def __init__(self, x):
+        self.x = x
+
+def more(box):
+    print("got", box.x)
+    return Box(box.x + 1)
+
+m = htrun.map(more, [Box(1)], tag="m")
+[type(box) is Box for box in m]
+m.stdout.get(0)
+htrun.map(lambda x: 1 / x, [0], tag="bad").get_err(0).exception_msg
+"""
+    done = subprocess.run(
+        [sys.executable, "-i", "-q"],
+        cwd=local.cwd,
+        env=local.env,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = ["Created map m with 1 components", "[True]", "got 1", ""]
+    assert done.stdout.splitlines() == [
+        *said,
+        "Created map bad with 1 components",
+        "'ZeroDivisionError: division by zero'",
+    ]
+    assert "Error" not in done.stderr
