@@ -228,3 +228,48 @@ held.wait(show_progress_bar=True)
     assert all("arning" not in cell.stderr and cell.stderr.endswith("\n") for cell in cells[1:])
     assert not any("Traceback" in cell.stderr for cell in cells)
     assert (cells[3].error[0], cells[4].error[0]) == ("MapComponentError", "MapComponentHeld")
+
+
+def test_what_else_notebooks_do(local: Shell) -> None:
+    """Modules beside the notebook, top-level await, magics, and interrupting a wait, which leaves the map alone."""
+    local.write(
+        "helper.py",
+        "class Box:\n    def __init__(self, x):\n        self.x = x\n\ndef more(box):\n    return Box(box.x + 1)\n",
+    )
+    cells = execute(
+        local,
+        """\
+# %%
+import htrun, helper
+from helper import Box
+made = list(htrun.map(helper.more, [Box(1)]))
+print(type(made[0]) is Box, made[0].x)
+# %%
+async def wait():
+    return list(htrun.map(lambda box: box.x, made))
+await wait()
+# %%
+%time list(htrun.map(str, [1], quiet=True))
+# %%
+import os, signal, threading
+def slow(x):
+    import time
+    time.sleep(2)
+    return x
+interrupted = htrun.map(slow, [1], tag="slow")
+threading.Timer(0.5, os.killpg, (0, signal.SIGINT)).start()  # as Jupyter does it
+try:
+    interrupted.wait(show_progress_bar=True)
+except KeyboardInterrupt:
+    print("interrupted")
+# %%
+list(interrupted)
+""",
+    )
+    assert cells[0].stdout.splitlines()[1] == "True 2"
+    assert cells[1].value == "[2]"
+    assert "Created" not in cells[2].stdout
+    assert cells[2].value == "['1']"
+    assert cells[3].stdout.splitlines()[1] == "interrupted"
+    assert cells[3].stderr.endswith("\n")
+    assert cells[4].value == "[1]"
