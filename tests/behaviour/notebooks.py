@@ -39,12 +39,9 @@ class Cell:
     ----------
     outputs : list of dict
         What it has left, in the notebooks' format.
-    widgets : dict
-        The state of the whole notebook's widgets at its end.
     """
 
     outputs: list[dict[str, Any]]
-    widgets: dict[str, Any]
 
     @property
     def stdout(self) -> str:
@@ -113,8 +110,7 @@ def execute(shell: Shell, script: str) -> list[Cell]:
     )
     executed = json.loads(path.read_text())
     assert done.returncode == 0, COLOURS.sub("", done.stderr) + json.dumps(executed["cells"], indent=1)
-    states = executed["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
-    result = [Cell(cell["outputs"], states.get("state", {})) for cell in executed["cells"]]
+    result = [Cell(cell["outputs"]) for cell in executed["cells"]]
     for made, cell in zip(cells, result, strict=True):
         raised = any(output["output_type"] == "error" for output in cell.outputs)
         assert raised == (MAY_RAISE in made["metadata"]["tags"]), made["source"]
