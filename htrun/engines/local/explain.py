@@ -29,9 +29,11 @@ def explain(tag: str, log: Path, *, alive: bool) -> list[str]:
     if not alive:
         hint = f"'htrun resume {tag}' lets it go on, and 'htrun collect {tag}' has what it had finished"
         return [f"The run was stopped, by Ctrl-C or after errors: {hint}."]
-    workers, running = _state(rows)
+    workers, running, paused = _state(rows)
     if not workers:
         return ["Its process is just starting."]
+    if paused:
+        return [f"It is paused: 'htrun resume {tag}' lets it go on."]
     if len(running) < workers:
         free = workers - len(running)
         return [f"{free} of {count(workers, 'worker')} {'are' if free > 1 else 'is'} free or about to start."]
@@ -44,21 +46,24 @@ def explain(tag: str, log: Path, *, alive: bool) -> list[str]:
     return [f"{all_} busy, with {', '.join(busy[:_LISTED])}{more}; the next ones start as these end."]
 
 
-def _state(rows: Iterable[Any]) -> tuple[int, dict[int, tuple[int, int, float]]]:
-    """Return how many workers there are, and what runs: (start, stop, since when) by job."""
+def _state(rows: Iterable[Any]) -> tuple[int, dict[int, tuple[int, int, float]], bool]:
+    """Return how many workers there are, what runs: (start, stop, since when) by job, and whether it is paused."""
     workers = 0
+    paused = False
     running: dict[int, tuple[int, int, float]] = {}
     for row in rows:
         try:
             if row["event"] == "START":
-                workers, running = int(row["workers"]), {}
+                workers, running, paused = int(row["workers"]), {}, False
+            elif row["event"] in ("SUSPENDED", "UNSUSPENDED"):
+                paused = row["event"] == "SUSPENDED"
             elif row["event"] == "EXECUTE":
                 running[int(row["job"])] = (int(row["start"]), int(row["stop"]), float(row["time"]))
             elif row["event"] in ("TERMINATED", "EVICTED"):
                 running.pop(int(row["job"]), None)
         except (KeyError, TypeError, ValueError):
             continue  # damaged
-    return workers, running
+    return workers, running, paused
 
 
 def _rows(log: Path) -> Iterator[Any]:
