@@ -73,10 +73,10 @@ class ComponentError:
             yield f"Python executable is {executable} (version {version})"
             yield "with installed packages"
             yield from (f"  {package}" for package in packages)
-        if self.scratch_dir_contents:
+        if "scratch" in self._error:  # as it is of all that did not end their process
             yield ""
             yield "Scratch directory contents are"
-            yield from (f"  {path}" for path in self.scratch_dir_contents)
+            yield from (f"  {path}" for path in self.scratch_dir_contents or ("nothing",))
         yield ""
         yield "Exception and traceback (most recent call last):"
         yield from self._exception(self._error)

@@ -233,7 +233,7 @@ def test_a_made_up_tag_is_readable_and_marked_transient(local: Shell) -> None:
     assert (local.path(tag) / "outputs.jsonl").exists()
     table = parse(local("status", "--format", "json").stdout)
     assert table[tag]["transient"] is True
-    assert f"*{tag}" in local("status").stdout
+    assert f"* {tag}" in local("status").stdout
     local("m.py:check", "--args", "-", "--tag", "mine", input="2\n")
     assert parse(local("status", "mine", "--format", "json").stdout)["mine"]["transient"] is False
 
