@@ -73,10 +73,10 @@ class ComponentError:
             yield f"Python executable is {executable} (version {version})"
             yield "with installed packages"
             yield from (f"  {package}" for package in packages)
-        if self.scratch_dir_contents:
+        if "scratch" in self._error:  # as it is of all that did not end their process
             yield ""
             yield "Scratch directory contents are"
-            yield from (f"  {path}" for path in self.scratch_dir_contents)
+            yield from (f"  {path}" for path in self.scratch_dir_contents or ("nothing",))
         yield ""
         yield "Exception and traceback (most recent call last):"
         yield from self._exception(self._error)
@@ -110,14 +110,14 @@ def _frames(frames: list[dict[str, Any]]) -> list[FrameSummary]:
             frame["function"],
             lookup_line=False,
             line=frame["source"][-1].strip() if frame["source"] else "",
-            locals={name: _Text(value) for name, value in frame.get("locals", {}).items()},
+            locals={name: Verbatim(value) for name, value in frame.get("locals", {}).items()},
         )
         for frame in frames
     ]
 
 
-class _Text(str):
-    """Text that is a ``repr()`` already."""
+class Verbatim(str):
+    """Text that is its own ``repr()``, so that notebooks and consoles show it as it is."""
 
     __slots__ = ()
 

@@ -71,8 +71,8 @@ class TagAlreadyExists(HtrunError):
 
     def __init__(self, tag: str, path: Path) -> None:
         super().__init__(
-            f"tag {tag!r} is taken by {path}: choose another one, start anew with --overwrite, "
-            f"or remove that map with 'htrun remove {tag}'"
+            f'The requested tag "{tag}" already exists. Load the map with htrun.load("{tag}"), '
+            f'or remove it using htrun.remove("{tag}").'
         )
         self.tag = tag
         self.path = path

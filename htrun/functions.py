@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import dis
+import functools
 import io
 import json
 import linecache
+import operator
 import os
 import sys
 from collections import ChainMap
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle
 
+import htrun
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
 from htrun.runner.values import is_exact
@@ -143,6 +146,12 @@ class Function:
         return stream.getvalue()
 
 
+class Wrapper:
+    """What stands for a function of the user's here, and is that function itself where it is loaded."""
+
+    func: Callable[..., Any]
+
+
 class _NotPlain(Exception):
     """A value that is not all JSON and files."""
 
@@ -184,6 +193,16 @@ def _reduce_code(code: CodeType) -> tuple[Any, ...]:
     return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in values)
 
 
+_CACHED = type(functools.cache(len))
+
+
+def _reduce_cached(function: Any) -> tuple[Any, ...]:
+    """Reduce a function with ``functools.cache`` or ``lru_cache``, without what is in its cache, to one by value."""
+    parameters = function.cache_parameters()
+    info = functools._CacheInfo
+    return _CACHED, (function.__wrapped__, parameters["maxsize"], parameters["typed"], info), vars(function)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded."""
 
@@ -204,11 +223,29 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return self._bring(obj) if self._bring is not None and type(obj) is TransferPath else None
 
     def reducer_override(self, obj: Any) -> Any:
-        """Decide how a function, a class or a module is pickled."""
+        """Decide how a function, a class or a module is pickled.
+
+        Of htrun only what ``htrun.runner.node`` has is known on a node, by its public name.
+        """
+        if isinstance(obj, Wrapper):
+            return operator.itemgetter(0), ((obj.func,),)
+        if isinstance(obj, TransferPath):  # that comes with the function, and so brings no file along
+            return TransferPath, (str(obj),)
+        if isinstance(obj, FunctionType | type) and str(obj.__module__).startswith("htrun."):
+            name = str(obj.__name__)
+            if getattr(htrun, name, None) is obj:
+                return getattr, (htrun, name)
         if isinstance(obj, ModuleType):
             self.modules.add(obj.__name__)
             if obj in self._by_value:
                 return self._without_registration(obj, obj)
+        elif isinstance(obj, _CACHED):
+            module = sys.modules.get(str(obj.__module__))
+            if module is not None:
+                self._register(module)
+            if module is None or module.__name__ in {"__main__", *cloudpickle.list_registry_pickle_by_value()}:
+                return _reduce_cached(obj)
+            self.modules.add(module.__name__)
         elif isinstance(obj, FunctionType | type):
             name = str(obj.__module__)
             self.modules.add(name)

@@ -13,7 +13,7 @@ from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet
-from htrun.functions import Function
+from htrun.functions import Function, Wrapper
 from htrun.logs import start_logging
 from htrun.maps import Map
 from htrun.options import InputFiles, MapOptions, inherited_options
@@ -142,7 +142,7 @@ def mapped(map_options: MapOptions | Callable[..., Any] | None = None) -> Any:
     return lambda func: MappedFunction(func, map_options)
 
 
-class MappedFunction:
+class MappedFunction(Wrapper):
     """A function that can be called as it is, and mapped; maps inherit its options.
 
     Parameters

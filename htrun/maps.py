@@ -171,7 +171,7 @@ class Map(Sequence[Any]):
         RunDied
             If what works on it ends before its time; waiting again carries on.
         """
-        bar = ProgressBar(self.tag, len(self)) if show_progress_bar else None
+        bar = ProgressBar(self.tag, len(self), self._now().finished) if show_progress_bar else None
         try:
             for _ in self._looks(timeout, "map {tag!r} has not ended"):
                 control = self._control

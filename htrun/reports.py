@@ -278,7 +278,7 @@ def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = pla
 
     table = []
     for row in rows:
-        cells = {"Tag": f"{'*' if row['transient'] else ''}{row['tag']}"}
+        cells = {"Tag": f"{'* ' if row['transient'] else ''}{row['tag']}"}
         for status, number in row.get("component_status_counts", {}).items():
             cells[status] = style(str(number), fg=STATUS_COLORS.get(status)) if number else "0"
         if "local_data" in row:

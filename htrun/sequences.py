@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from htrun.errors import Verbatim
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
@@ -64,18 +66,22 @@ class _OfComponents(Sequence[T]):
         return (self.get(component) for component in range(len(self)))
 
 
+def _printed(record: Record | None, stream: str) -> str:
+    return Verbatim("" if record is None else record.printed(stream).decode("utf-8", "replace"))
+
+
 class MapStdOut(_OfComponents[str]):
     """What each component of a map has printed to its standard output."""
 
     def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stdout").decode("utf-8", "replace")
+        return _printed(record, "stdout")
 
 
 class MapStdErr(_OfComponents[str]):
     """What each component of a map has printed to its standard error."""
 
     def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stderr").decode("utf-8", "replace")
+        return _printed(record, "stderr")
 
 
 class MapOutputFiles(_OfComponents["Path"]):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from htrun import __version__
-from htrun.exceptions import BadInputs, ExitCode, HtrunError, is_write_failure
+from htrun.exceptions import BadInputs, ExitCode, HtrunError, TagAlreadyExists, is_write_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +150,12 @@ def main(args: Sequence[str] | None = None) -> None:
         status = ExitCode.USAGE
     except BadInputs as error:
         click.echo(str(error), err=True)  # each line begins with file and line, as tools that jump there expect
+        status = error.exit_code
+    except TagAlreadyExists as error:  # whose own words are for Python users
+        complain(
+            f"tag {error.tag!r} is taken by {error.path}: choose another one, start anew with --overwrite, "
+            f"or remove that map with 'htrun remove {error.tag}'"
+        )
         status = error.exit_code
     except HtrunError as error:
         complain(str(error))

@@ -145,10 +145,10 @@ class HTCondorEvents:
         )
 
     def _with_names(self, reason: str | None) -> str | None:
-        """Add what the user called the files that a reason names."""
+        """Add which of the user's files those are that a reason names."""
         for identifier in dict.fromkeys(re.findall(rf"/{STAGE}/(f\d+)", reason or "")):
-            given = self._directory.files.get(identifier, {}).get("given")
-            reason = f"{reason} ({identifier} is {given})"
+            path = self._directory.files.get(identifier, {}).get("path")
+            reason = f"{reason} ({identifier} is {path})"
         return reason
 
     def _submission(self, cluster: int) -> Submission:

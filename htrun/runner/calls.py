@@ -37,10 +37,15 @@ def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], l
     files : list of (str, str)
         The id of each file to bring along, and where it lands, relative to `scratch`.
     """
-    call, _, rest = line.partition(b"\t")
-    files = [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
+    call = line.partition(b"\t")[0]
     args, kwargs = parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name))
-    return args, kwargs, files
+    return args, kwargs, brought_files(line)
+
+
+def brought_files(line: bytes) -> list[tuple[str, str]]:
+    """Return the third of what ``decode_call`` does, without a look at the arguments."""
+    rest = line.partition(b"\t")[2]
+    return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
 
 
 def parse_arguments(text: str, file: Callable[[str], object]) -> tuple[list[Any], dict[str, Any]]:

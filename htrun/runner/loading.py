@@ -44,11 +44,11 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
         # the name of one (see htrun.targets), and wins where only this node's Python has a module of that name.
         sys.path.insert(0, directory)
         sys.path_importer_cache.pop(directory, None)
-    if reference.get("pickle"):
-        return _unpickle(os.path.join(directory, str(reference["pickle"])))
     file = reference["file"]
     # As for a script without arguments, so that what is a program as well finds none that are not its own.
     sys.argv = [os.path.join(directory, file or str(reference["module"]).replace(".", os.sep) + ".py")]
+    if reference.get("pickle"):
+        return _unpickle(os.path.join(directory, str(reference["pickle"])))
     module = import_module(str(reference["module"]), os.path.join(directory, file) if file else None)
     function: Callable[..., Any] = attrgetter(str(reference["qualname"]))(module)
     return function

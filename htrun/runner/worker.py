@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import failures, records, values, wire
-from .calls import decode_call
+from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import left_out, remove_tree
 from .loading import load_function
@@ -120,10 +120,9 @@ class Worker:
         tick = time.perf_counter()
         try:
             self._enter_scratch()
-            args, kwargs, files = decode_call(call, self.scratch)
-            if files:
-                self._bring(files)
+            self._bring(brought_files(call))
             function = self.function or self._load()
+            args, kwargs, _ = decode_call(call, self.scratch)  # only now: it may need modules of the function's sources
             tick = time.perf_counter()
             result = function(*args, **kwargs)
             wall = time.perf_counter() - tick
@@ -200,9 +199,9 @@ class Worker:
             os.chdir(self.scratch)
 
     def _bring(self, files: list[tuple[str, str]]) -> None:
-        import shutil
-
         for identifier, name in files:
+            import shutil  # only now: most jobs do without
+
             source = self.spec.file(identifier)
             target = os.path.join(self.scratch, *name.split("/"))
             parent = os.path.dirname(target)

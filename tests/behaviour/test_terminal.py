@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import struct
-import subprocess
-import termios
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.behaviour.conftest import HTRUN, parse, until
+from tests.behaviour.programs import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +233,7 @@ def test_a_made_up_tag_is_readable_and_marked_transient(local: Shell) -> None:
     assert (local.path(tag) / "outputs.jsonl").exists()
     table = parse(local("status", "--format", "json").stdout)
     assert table[tag]["transient"] is True
-    assert f"*{tag}" in local("status").stdout
+    assert f"* {tag}" in local("status").stdout
     local("m.py:check", "--args", "-", "--tag", "mine", input="2\n")
     assert parse(local("status", "mine", "--format", "json").stdout)["mine"]["transient"] is False
 
@@ -271,50 +267,29 @@ def test_auto_is_htcondor_where_there_is_a_schedd(condor: Shell) -> None:
     assert "engine: local (" in done.stderr
 
 
-def on_terminal(shell: Shell, *words: object, **env: str) -> tuple[int, str]:
-    """Run the command on a pseudo-terminal and return its exit code and what it shows."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    environ = {k: v for k, v in {**shell.env, "TERM": "xterm", **env}.items() if k != "COLUMNS"}
-    command = [HTRUN, *map(str, words)]
-    process = subprocess.Popen(command, cwd=shell.cwd, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            data = os.read(ours, 65536)
-        except OSError:  # its end, on Linux
-            break
-        if not data:
-            break
-        shown += data
-    os.close(ours)
-    return process.wait(60), shown.decode()
-
-
 def test_colours_are_for_terminals_only(local: Shell) -> None:
     """On a terminal output is coloured, unless ``NO_COLOR`` is set; rules and progress are no wider than it."""
     local.write("m.py", MIXED)
     calls = local.jsonl("in.jsonl", [2, 3])
-    code, shown = on_terminal(local, "m.py:check", "--args", calls, "--tag", "t")
+    code, shown = on_terminal(local, HTRUN, "m.py:check", "--args", calls, "--tag", "t")
     assert code == 1
     assert "\x1b[31m" in shown
     plain = re.sub(r"\x1b\[[0-9;]*[mK]", "", shown)
     assert "session starts" in plain
     lines = [line for part in plain.splitlines() for line in part.split("\r")]
     assert max(len(line) for line in lines if line.startswith(("=", "_", "t: "))) <= 80
-    code, shown = on_terminal(local, "m.py:check", "--args", calls, "--tag", "u", NO_COLOR="1")
+    code, shown = on_terminal(local, HTRUN, "m.py:check", "--args", calls, "--tag", "u", NO_COLOR="1")
     assert code == 1
     assert "m" not in re.findall(r"\x1b\[[0-9;]*([a-zA-Z])", shown)
-    assert "\x1b[" in on_terminal(local, "status")[1]
-    assert "\x1b[" not in on_terminal(local, "status", NO_COLOR="1")[1]
+    assert "\x1b[" in on_terminal(local, HTRUN, "status")[1]
+    assert "\x1b[" not in on_terminal(local, HTRUN, "status", NO_COLOR="1")[1]
 
 
 def test_data_asked_for_on_a_terminal_is_not_mixed_with_talk(local: Shell) -> None:
     """With ``--stdout`` redirected and stderr a terminal, the data is plain and the talk is on the terminal."""
     local.write("m.py", MIXED)
     calls = local.jsonl("in.jsonl", [2])
-    code, shown = on_terminal(local, "m.py:check", "--args", calls, "-q", "--stdout")
+    code, shown = on_terminal(local, HTRUN, "m.py:check", "--args", calls, "-q", "--stdout")
     assert code == 0
     assert '{"component":0,"status":"COMPLETED","output":2}' in shown
 
