@@ -18,6 +18,7 @@ from htrun.engines.bindings import (
     translated,
 )
 from htrun.engines.eventlog import HTCondorEvents, events_file
+from htrun.engines.rawlog import RawLog
 from htrun.engines.submission import (
     SUBMISSION_ATTRIBUTE,
     format_description,
@@ -231,10 +232,8 @@ def _default_chunk_size(components: Ranges) -> int:
 def _unknown_cluster(directory: MapDirectory) -> int | None:
     """Return the cluster in a map's event log of which no submission has been noted, or None."""
     known = {s.cluster for s in directory.read_submissions()}
-    path = events_file(directory)
-    if path.exists():
-        with translated(f"cannot read {path}"), closing(bindings().JobEventLog(str(path))) as log:
-            for event in log.events(0):
-                if event.cluster not in known:
-                    return int(event.cluster)
+    with closing(RawLog(events_file(directory))) as log:
+        for event in log.new():
+            if event.cluster not in known:
+                return int(event.cluster)
     return None

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.local.events import EventLog, LocalEvents, event_log, has_ended
+from htrun.engines.local.events import EventLog, LocalEvents, carried_out, event_log, has_ended
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import WAKE, is_alive, send, start, supervising
 from htrun.exceptions import EngineError
@@ -50,7 +50,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
             os.fsync(file.fileno())
         number = len(read(directory))
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while _carried_out(directory) < number:
+        while carried_out(directory) < number:
             if not is_alive(directory):
                 _carry_out_here(directory)
                 continue
@@ -58,7 +58,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
                 raise EngineError("the process of the map does not answer")
             send(directory, WAKE)
             pause = time.monotonic() + _WAKE_SECONDS
-            while _carried_out(directory) < number and time.monotonic() < pause:
+            while carried_out(directory) < number and time.monotonic() < pause:
                 time.sleep(0.02)
 
 
@@ -73,13 +73,6 @@ def read(directory: MapDirectory) -> list[dict[str, Any]]:
 
 def _orders_file(directory: MapDirectory) -> Path:
     return directory.inner / "orders.jsonl"
-
-
-def _carried_out(directory: MapDirectory) -> int:
-    try:
-        return event_log(directory).read_bytes().count(b'{"event":"ORDER"')
-    except FileNotFoundError:
-        return 0
 
 
 def _carry_out_here(directory: MapDirectory) -> None:
