@@ -263,7 +263,7 @@ class MapView:
                         if self._codes[component] == _CODES[status]:  # and not recorded, or in another job by now
                             reason = state.reason or "no reason given"
                             result[component] = ComponentHold(state.code, reason, state.subcode, component)
-        return result
+        return dict(sorted(result.items()))
 
     def job_of(self, component: int) -> JobState | None:
         """Return the latest job that a component was in, or None."""
