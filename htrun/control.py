@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from htrun.exceptions import (
@@ -186,11 +187,26 @@ class MapControl(MapView):
             if active:
                 raise CannotRerunComponents(self.tag, active, self.status_of(active[0]))
             if chosen:
-                for file in (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file):
-                    file.unlink(missing_ok=True)
-                self.engine.submit(self.directory, join(chosen))
+                with self._without_results():
+                    self.engine.submit(self.directory, join(chosen))
                 self.refresh()
         return len(chosen)
+
+    @contextmanager
+    def _without_results(self) -> Iterator[None]:
+        """Put the files of results away for good, but back where they were if an error is raised."""
+        files = (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file)
+        away = [(file, self.directory.inner / f"{file.name}.old") for file in files if file.exists()]
+        for file, old in away:
+            file.replace(old)
+        try:
+            yield
+        except HtrunError:
+            for file, old in away:
+                old.replace(file)
+            raise
+        for _, old in away:
+            old.unlink(missing_ok=True)
 
     def retag(self, tag: str) -> None:
         """Give the map another tag, which is free; it is not transient any more.

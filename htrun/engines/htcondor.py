@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
@@ -81,7 +81,17 @@ class HTCondorEngine:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
         with directory.lock("submit"):
-            self._see_to(directory, self._plan(directory, components))
+            self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            known = directory.submissions_size()
+            submission = self._plan(directory, components)
+            try:
+                self._see_to(directory, submission)
+            except EngineError:
+                # What the components have left before counts again, unless some jobs may be there nevertheless.
+                with suppress(EngineError):
+                    if self._find_cluster(directory, submission) is None:
+                        directory.cut_submissions(known)
+                raise
 
     def carry_on(self, directory: MapDirectory) -> None:
         """Finish what a killed process has begun to submit; see ``Engine``."""
@@ -192,6 +202,8 @@ class HTCondorEngine:
         schedd = locate_schedd()
         constraint = map_constraint(directory)
         with translated(f"cannot {action} the jobs"):
+            if action == "vacate":  # a job that is suspended would take no notice of being asked to end
+                schedd.act(bindings().JobAction.Continue, constraint, reason)
             schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, reason)
         if action != "remove":
             return

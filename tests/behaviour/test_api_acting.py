@@ -82,17 +82,16 @@ def test_pause_stops_processes_and_resume_lets_them_go_on(api: Shell) -> None:
 
 def test_vacated_components_start_anew(api: Shell) -> None:
     """A vacated component is idle or running at once, and begins again; what has completed stays so."""
-    gates = Gates(api)
-    gates.let_go(1)
-    assert gates.map.get(1, timeout=60) == 10
-    gates.wait_for(0, 2)
+    gates = Gates(api, number=2)
+    gates.let_go(0)
+    assert gates.map.get(0, timeout=60) == 0
+    gates.wait_for(1)
     gates.map.vacate()
-    assert set(gates.statuses) <= {"IDLE", "RUNNING", "COMPLETED"}
-    assert gates.statuses[1] == "COMPLETED"
-    gates.wait_for(0, 2, times=2)
+    assert gates.statuses[0] == "COMPLETED"
+    assert gates.statuses[1] in ("IDLE", "RUNNING")
+    gates.wait_for(1, times=2)
     gates.check()
-    assert [gates.began(component) for component in range(3)] == [2, 1, 2]
-    assert api("components", "t", "-v").code == 0
+    assert [gates.began(0), gates.began(1)] == [1, 2]
 
 
 def test_a_chunk_that_is_vacated_runs_only_what_was_left(api: Shell) -> None:
@@ -139,13 +138,13 @@ def test_a_map_that_is_held_while_it_is_paused(api: Shell) -> None:
 
 def test_a_hold_right_after_vacating(api: Shell) -> None:
     """Of two orders the last one counts, though the first is still being carried out."""
-    gates = Gates(api)
-    gates.wait_for(0, 1, 2) if api.engine == "htcondor" else gates.wait_for(0)
+    gates = Gates(api, number=2)
+    gates.wait_for(0)
     gates.map.vacate()
     gates.map.hold()
-    gates.wait_status("HELD", 0, 1, 2)
+    gates.wait_status("HELD", 0, 1)
     until_still(gates)
-    assert gates.statuses == ["HELD"] * 3
+    assert gates.statuses == ["HELD"] * 2
     gates.map.release()
     gates.check()
 

@@ -86,42 +86,44 @@ def test_nothing_is_there_before_its_time(api: Shell, capfd: pytest.CaptureFixtu
     """Without waiting, or after too long a wait, there are errors for what is not there, and what is there is given."""
     gates = Gates(api)
     m = gates.map
-    gates.let_go(1)
-    assert m.get(1, timeout=60) == 10
+    gates.let_go(0)
+    assert m.get(0, timeout=60) == 0
     for timeout in NOTHING:
-        for ask in (m.wait, lambda timeout: m.get(0, timeout), lambda timeout: m.stdout.get(0, timeout)):
+        for ask in (m.wait, lambda timeout: m.get(1, timeout), lambda timeout: m.stdout.get(1, timeout)):
             started = time.monotonic()
             with pytest.raises(TimeoutError):
                 ask(timeout)
             assert time.monotonic() - started < 5
         for iterate in (m.iter, m.iter_with_inputs):
+            iterator = iterate(timeout=timeout)
+            next(iterator)
             with pytest.raises(TimeoutError):
-                next(iterate(timeout=timeout))
+                next(iterator)
         outputs = m.iter_as_available(timeout=timeout)
-        assert next(outputs) == 10
+        assert next(outputs) == 0
         with pytest.raises(TimeoutError):
             next(outputs)
         pairs = m.iter_as_available_with_inputs(timeout=timeout)
-        assert next(pairs) == (((str(api.home), 1), {}), 10)
+        assert next(pairs) == (((str(api.home), 0), {}), 0)
         with pytest.raises(TimeoutError):
             next(pairs)
     for sequence in (m, m.stdout, m.stderr, m.output_files):
         with pytest.raises(OutputNotFound):
-            sequence[0]
+            sequence[1]
     with pytest.raises(FileNotFoundError):
-        m.stdout[0]
+        m.stdout[1]
     with pytest.raises(TimeoutError):
-        m.get_err(0, timeout=0.1)
-    assert (m[1], m.stdout[1], m.get(1, timeout=0)) == (10, "printed by 1\n", 10)
+        m.get_err(1, timeout=0.1)
+    assert (m[0], m.stdout[0], m.get(0, timeout=0)) == (0, "printed by 0\n", 0)
     assert not m.is_done
     assert m.is_active
     with pytest.raises(TimeoutError):
         m.wait(0.1, show_progress_bar=True)
     assert "1/3" in capfd.readouterr().err
-    gates.wait_for(0)
+    gates.wait_for(1)
     groups = m.components_by_status()
-    assert groups[htrun.ComponentStatus.COMPLETED] == (1,)
-    assert 0 in groups[htrun.JobStatus.RUNNING]
+    assert groups[htrun.ComponentStatus.COMPLETED] == (0,)
+    assert 1 in groups[htrun.JobStatus.RUNNING]
     assert groups[htrun.ComponentStatus.REMOVED] == ()
     gates.check()
 
@@ -130,34 +132,34 @@ def test_errors_while_others_run(api: Shell) -> None:
     """A failed component has its error and its report at once, and ``wait`` and ``get`` raise it."""
     gates = Gates(api)
     m = gates.map
-    gates.fail(1)
-    gates.let_go(1)
-    with pytest.raises(MapComponentError, match="failure of 1"):
+    gates.fail(0)
+    gates.let_go(0)
+    with pytest.raises(MapComponentError, match="failure of 0"):
         m.wait(timeout=60)
-    assert list(m.errors) == [1]
+    assert list(m.errors) == [0]
     (report,) = m.error_reports()
-    for part in ("failure of 1", "ValueError", "component 1 of map t", "gated", "number = 1"):
+    for part in ("failure of 0", "ValueError", "component 0 of map t", "gated", "number = 0"):
         assert part in report
-    error = m.get_err(1)
-    assert (error.map, error.component, error.exception_msg) == (m, 1, "ValueError: failure of 1")
+    error = m.get_err(0)
+    assert (error.map, error.component, error.exception_msg) == (m, 0, "ValueError: failure of 0")
     assert isinstance(error, htrun.ComponentError)
     assert error.report() == report
     assert error.stack_summary[-1].name == "gated"
     assert error.python_info[0]
     assert error.node_info[0]
     assert error.scratch_dir_contents == []
-    for ask in (lambda: m.get(1), lambda: m[1], lambda: list(m.iter_as_available(timeout=60))):
-        with pytest.raises(MapComponentError, match="failure of 1"):
+    for ask in (lambda: m.get(0), lambda: m[0], lambda: list(m.iter_as_available(timeout=60))):
+        with pytest.raises(MapComponentError, match="failure of 0"):
             ask()
-    assert m.stdout[1] == "printed by 1\n"
+    assert m.stdout[0] == "printed by 0\n"
     with pytest.raises(TimeoutError):
         m.wait(timeout=0.3, errors_ok=True)
     gates.let_go()
     m.wait(timeout=60, errors_ok=True)
-    assert gates.statuses == ["COMPLETED", "ERRORED", "COMPLETED"]
+    assert gates.statuses == ["ERRORED", "COMPLETED", "COMPLETED"]
     assert not m.is_active
     assert not m.is_done
-    assert (m[0], m[2]) == (0, 20)
+    assert (m[1], m[2]) == (10, 20)
 
 
 DEATHS: dict[str, tuple[Callable[[int], Any], str]] = {

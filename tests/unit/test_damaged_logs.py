@@ -150,3 +150,12 @@ def test_a_damaged_line_of_a_local_log_is_lost_alone(directory: MapDirectory, da
     assert held
     assert held[0] not in before
     assert fold({}, LocalEvents(directory).read({}))[held[0]].status is ComponentStatus.HELD
+
+
+def test_what_ran_when_a_process_was_killed_does_not_run_in_the_next(directory: MapDirectory) -> None:
+    """Jobs of a process that was killed are given back when the next one starts, whether or not it lives."""
+    path = directory.inner / "events.jsonl"
+    path.write_bytes(LOCAL[0] + job_line("EXECUTE", 0) + job_line("EXECUTE", 1) + job_line("SUSPENDED", 1) + LOCAL[0])
+    directory.info_file.write_text("{}")
+    with directory.lock("supervisor"):
+        assert [str(state.status) for state in fold({}, LocalEvents(directory).read({})).values()] == ["IDLE", "IDLE"]

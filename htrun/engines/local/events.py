@@ -31,17 +31,22 @@ class LocalEvents:
     def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield what is new; jobs that still run when nobody works on them any more are given back."""
         alive = is_alive(self._directory)  # before reading: what happens later is for the next time
-        events = []
+        events: list[JobEvent] = []
         for row in self._rows():
             with contextlib.suppress(KeyError, TypeError, ValueError):  # not of a job, or damaged
-                events.append(self._event(row))
+                if row["event"] == "START":  # what ran before it was killed with the process that is no more
+                    events += self._given_back(fold(jobs, events))
+                else:
+                    events.append(self._event(row))
         yield from events
         if not alive:
-            for job, state in (fold(jobs, events) if events else jobs).items():
-                if state.status in (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED):
-                    yield JobEvent(
-                        job, EventKind.EVICTED, time.time(), self._position, reason="the local run was stopped"
-                    )
+            yield from self._given_back(fold(jobs, events) if events else jobs)
+
+    def _given_back(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield that jobs do not run any more."""
+        for job, state in jobs.items():
+            if state.status in (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED):
+                yield JobEvent(job, EventKind.EVICTED, time.time(), self._position, reason="the local run was stopped")
 
     def _event(self, row: dict[str, Any]) -> JobEvent:
         return JobEvent(
