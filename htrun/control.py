@@ -128,8 +128,8 @@ class MapControl(MapView):
         ------
         EngineError
         """
-        concerned = _CONCERNED[action]
         with self.registry.lock_tag(self.tag):
+            concerned = self._concerned(action)
             self.refresh()
             number = self._number(concerned)
             if number and self.is_there():
@@ -142,6 +142,15 @@ class MapControl(MapView):
             time.sleep(_POLL_SECONDS)
             self.refresh()
         return number
+
+    def _concerned(self, action: Action) -> frozenset[ComponentStatus]:
+        """Return the statuses of the components that an action concerns."""
+        concerned = _CONCERNED[action]
+        if action in ("pause", "resume") and not self.engine.pauses_waiting:
+            return concerned - _WAITING
+        if action == "pause" and not self.engine.is_working(self.directory):
+            return concerned - _WAITING  # nothing is about to start
+        return concerned
 
     def _number(self, statuses: Collection[ComponentStatus]) -> int:
         counts = self.counts()
@@ -230,7 +239,8 @@ class MapControl(MapView):
             path = self.path
             if path.name == old and tag != old:
                 path = path.with_name(tag)
-                if not self.has_ended or self.engine.is_working(self.directory):
+                writes = self.engine.records_are_live and self.engine.is_working(self.directory)  # the results, still
+                if not self.has_ended or writes:
                     raise CannotRetagMap(old, f"its jobs write to {self.path}: wait until it has ended")
                 if path.exists() or path.is_symlink():
                     raise CannotRetagMap(old, f"{path} is in the way")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _logger = get_logger(__name__)
 _REMOVE_SECONDS = 60.0
+_RESUME_SECONDS = 10.0
+_SUSPENDED = 7  # of HTCondor's JobStatus
 _JOB_ACTIONS: dict[Action, str] = {
     "hold": "Hold",
     "release": "Release",
@@ -58,6 +60,7 @@ class HTCondorEngine:
 
     name = "htcondor"
     records_are_live = False
+    pauses_waiting = False
     outlives_interrupt = True
 
     def why_not(self) -> str | None:
@@ -201,10 +204,12 @@ class HTCondorEngine:
             stage_again(directory)
         schedd = locate_schedd()
         constraint = map_constraint(directory)
+        if action == "vacate":
+            self._resume(schedd, constraint, reason)
         with translated(f"cannot {action} the jobs"):
-            if action == "vacate":  # a job that is suspended would take no notice of being asked to end
-                schedd.act(bindings().JobAction.Continue, constraint, reason)
-            schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, reason)
+            # Without a code, here 0, the bindings lose the reason of a hold.
+            why = (reason, 0) if action == "hold" else reason
+            schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, why)
         if action != "remove":
             return
         deadline = time.monotonic() + _REMOVE_SECONDS
@@ -212,6 +217,16 @@ class HTCondorEngine:
             if time.monotonic() > deadline:
                 raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
             time.sleep(0.1)
+
+    def _resume(self, schedd: Any, constraint: str, reason: str) -> None:
+        """Let jobs that are suspended go on, and wait until they do: they would take no notice of being vacated."""
+        suspended = f"{constraint} && JobStatus == {_SUSPENDED}"
+        deadline = time.monotonic() + _RESUME_SECONDS
+        if self._has_jobs(schedd, suspended):
+            with translated("cannot resume the jobs"):
+                schedd.act(bindings().JobAction.Continue, suspended, reason)
+            while self._has_jobs(schedd, suspended) and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
         """Change a request of the map's jobs; see ``Engine``."""
