@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from htrun.errors import ComponentError
     from htrun.management import clean, get_tags, load, load_maps, remove, status, status_csv, status_json
     from htrun.mapping import MapBuilder, MappedFunction, build_map, map, mapped, starmap
-    from htrun.maps import Map, MapOutputFiles, MapStdErr, MapStdOut
+    from htrun.maps import Map
     from htrun.options import MapOptions
+    from htrun.sequences import MapOutputFiles, MapStdErr, MapStdOut
     from htrun.state import ComponentStatus
     from htrun.state import ComponentStatus as JobStatus
     from htrun.transfers import TransferPath
+    from htrun.transplant import Transplant, transplant_info, transplants
     from htrun.view import ComponentHold
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "MapStdOut",
     "MappedFunction",
     "TransferPath",
+    "Transplant",
     "__version__",
     "build_map",
     "clean",
@@ -50,6 +53,8 @@ __all__ = [
     "status",
     "status_csv",
     "status_json",
+    "transplant_info",
+    "transplants",
     "version",
     "version_info",
 ]
@@ -60,9 +65,11 @@ _PLACES = {
     "errors": ("ComponentError",),
     "management": ("clean", "get_tags", "load", "load_maps", "remove", "status", "status_csv", "status_json"),
     "mapping": ("MapBuilder", "MappedFunction", "build_map", "map", "mapped", "starmap"),
-    "maps": ("Map", "MapOutputFiles", "MapStdErr", "MapStdOut"),
+    "maps": ("Map",),
     "options": ("MapOptions",),
+    "sequences": ("MapOutputFiles", "MapStdErr", "MapStdOut"),
     "state": ("ComponentStatus",),
+    "transplant": ("Transplant", "transplant_info", "transplants"),
     "transfers": ("TransferPath",),
     "view": ("ComponentHold",),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import UsageError
-from htrun.options import option_key, option_value
+from htrun.options import component_value, option_key
 from htrun.transfers import quoted
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Columns:
         for key, name in self._fields.items():
             if name in fields:
                 try:
-                    self.values[key].append(option_value(key, fields[name]))
+                    self.values[key].append(component_value(key, fields[name]))
                 except UsageError as error:
                     problems.append(f"field {quoted(name)}: {error}")
         return problems

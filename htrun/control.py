@@ -17,15 +17,19 @@ from htrun.exceptions import (
 from htrun.logs import get_logger
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus
-from htrun.store import join, move_aside, read_json, sweep, write_json
-from htrun.tags import check_tag
+from htrun.store import move_aside, read_json, sweep, write_json
+from htrun.submissions import join
+from htrun.tags import TagRegistry, check_tag
 from htrun.view import MapView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from typing_extensions import Self
+
     from htrun.engines.base import Action, Attribute
-    from htrun.tags import TagRegistry
+    from htrun.settings import Config
+    from htrun.store import MapDirectory
 
 _POLL_SECONDS = 0.02
 _MAX_POLL_SECONDS = 0.5
@@ -52,7 +56,25 @@ _logger = get_logger(__name__)
 
 
 class MapControl(MapView):
-    """A map to act on."""
+    """A map to act on.
+
+    Parameters
+    ----------
+    tag : str
+    directory : MapDirectory
+    registry : TagRegistry
+        Where the tag is registered.
+    """
+
+    def __init__(self, tag: str, directory: MapDirectory, registry: TagRegistry) -> None:
+        super().__init__(tag, directory)
+        self.registry = registry
+
+    @classmethod
+    def load(cls, tag: str, settings: Config) -> Self:
+        """Return the map that has a tag; raises TagNotFound."""
+        registry = TagRegistry(settings.tags)
+        return cls(tag, registry.get(tag), registry)
 
     def watch(self) -> Iterator[bool]:
         """Yield after every look at the map, as long as it is active; True where something has changed.

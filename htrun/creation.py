@@ -97,7 +97,7 @@ def check_request(request: MapRequest, settings: Config) -> None:
 
 def asked_options(request: MapRequest, settings: Config) -> MapOptions:
     """Return what is asked of the jobs, in the request and in the settings, but for what the inputs ask."""
-    return MapOptions.merge(request.map_options, MapOptions(**getattr(settings, "map_options", {})))
+    return MapOptions.merge(request.map_options, MapOptions(**settings.map_options))
 
 
 def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> MapControl:

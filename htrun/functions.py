@@ -24,7 +24,7 @@ from htrun.sources import Resolver, Source, closure, is_installed, is_standard
 from htrun.transfers import Landing, OnWire, TransferPath, escape, to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from htrun.transfers import FileTable
 
@@ -94,12 +94,23 @@ class Function:
         text = json.dumps({name: text for name, text in lines.items() if text}, ensure_ascii=False)
         return {_FILE: self._pickle, f"{_FILE}.lines": text.encode("utf-8", "surrogateescape")}
 
-    def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any], files: FileTable) -> bytes:
+    def encode(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], files: FileTable, taken: Iterable[str] = ()
+    ) -> bytes:
         """Return a call for the wire, as JSON where JSON gives back exactly these arguments, and as pickle otherwise.
 
         Every TransferPath in the arguments, at any depth, becomes a file to bring along.
+
+        Parameters
+        ----------
+        args : sequence
+        kwargs : mapping
+        files : FileTable
+            The files are added here.
+        taken : iterable of str
+            The names in the scratch directory that other files of the component have.
         """
-        landing = Landing()
+        landing = Landing(taken)
 
         def bring(path: TransferPath) -> str:
             return landing.place(files.find(os.path.abspath(path.path), str(path)))  # noqa: PTH100 (links stay)

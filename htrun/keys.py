@@ -78,7 +78,10 @@ def find(name: str, where: str = "") -> str:
         What names it, for the message.
     """
     known = normal(name)
-    if known in KEYS or known in SECTIONS or (known.startswith(f"{OPTIONS}.") and known[len(OPTIONS) + 1 :]):
+    section, _, rest = known.partition(".")
+    option, _, inner = rest.partition(".")
+    is_option = section == OPTIONS and option and (not inner or option == "CUSTOM_OPTIONS")
+    if known in KEYS or known in SECTIONS or is_option:
         return known
     close = similar(name)
     hint = f"did you mean {close[0]}?" if close else "'htrun settings' shows those there are"

@@ -6,16 +6,17 @@ import builtins
 import functools
 import itertools
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, create_map
+from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet
 from htrun.functions import Function
 from htrun.logs import start_logging
 from htrun.maps import Map
-from htrun.options import MapOptions
+from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import load
 from htrun.transfers import FileTable
 
@@ -184,7 +185,6 @@ class MappedFunction:
 def _create(
     func: Callable[..., Any], calls: Iterable[Call], map_options: MapOptions | None, tag: str | None, *, quiet: bool
 ) -> Map:
-    chain = [options for options in (map_options, getattr(func, "map_options", None)) if options is not None]
     config = load()
     start_logging(config)
     get_delivery(config.delivery)
@@ -192,6 +192,7 @@ def _create(
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
+    given = [] if map_options is None else [map_options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)
     request = MapRequest(
         target=function,
@@ -200,16 +201,17 @@ def _create(
         results=config.directory / "maps",
         tag=tag,
         named=False,
-        map_options=MapOptions.merge(*chain, MapOptions(**config.map_options)),
+        map_options=MapOptions.merge(*given, *inherited_options(func)),
     )
+    check_request(request, config)
     files = FileTable(must_exist=False)  # a component is held for lack of a file, and released when it is there
+    input_files = InputFiles(asked_options(request, config), files, Path.cwd())
 
     def encoded() -> Iterator[bytes]:
-        empty = True
-        for args, kwargs in calls:
-            empty = False
-            yield function.encode(tuple(args), kwargs, files)
-        if empty:
+        component = -1
+        for component, (args, kwargs) in enumerate(calls):
+            yield function.encode(tuple(args), kwargs, files, input_files.names(component))
+        if component < 0:
             raise EmptyMap("there are no inputs, so there is nothing to map over")
 
     map_ = Map.of(create_map(request, encoded(), files, config))

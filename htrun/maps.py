@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
 from htrun import reports
@@ -26,20 +26,20 @@ from htrun.export import write_results
 from htrun.logs import start_logging
 from htrun.progress import ProgressBar
 from htrun.runner.calls import parse_arguments
+from htrun.sequences import MapOutputFiles, MapStdErr, MapStdOut, pick
 from htrun.settings import load
 from htrun.state import ComponentStatus
 from htrun.transfers import TransferPath
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from htrun.records import Record
+    from htrun.sequences import Timeout
     from htrun.view import ComponentHold
 
-Timeout = float | timedelta | None
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
-T = TypeVar("T")
 
 _FIRST_POLL_SECONDS = 0.01
 _ENDED = (ComponentStatus.COMPLETED, ComponentStatus.ERRORED)
@@ -134,9 +134,8 @@ class Map(Sequence[Any]):
 
     @property
     def is_active(self) -> bool:
-        """Whether there are components that have neither completed nor errored."""
-        counts = self._now().counts()
-        return sum(counts[status] for status in _ENDED) < len(self)
+        """Whether there are components that have neither completed nor errored, nor were removed."""
+        return not self._now().has_ended
 
     def _now(self) -> MapControl:
         """Look at the map, and return what it is like."""
@@ -212,7 +211,7 @@ class Map(Sequence[Any]):
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - now)))
             pause = min(1.2 * pause, self._wait_time)
 
-    def _wait_for(self, component: int, timeout: Timeout) -> Record | None:
+    def wait_for(self, component: int, timeout: Timeout) -> Record | None:
         """Wait until a component has completed or errored, and return its record if it has left one."""
         if not 0 <= component < len(self):
             raise IndexError(f"map {self.tag!r} has no component {component}: it has 0 to {len(self) - 1}")
@@ -261,7 +260,7 @@ class Map(Sequence[Any]):
         MapComponentError, MapComponentHeld
             If it has errored, or is held.
         """
-        record = self._wait_for(component, timeout)
+        record = self.wait_for(component, timeout)
         if record is None or self._control.status_of(component) is ComponentStatus.ERRORED:
             self._raise_error(component)
         assert record is not None, "that would have been an error"
@@ -269,7 +268,7 @@ class Map(Sequence[Any]):
 
     def get_err(self, component: int, timeout: Timeout = None) -> ComponentError:
         """Return the error of a component; raise ExpectedError if it has completed, and else as ``get`` does."""
-        record = self._wait_for(component, timeout)
+        record = self.wait_for(component, timeout)
         if self._control.status_of(component) is ComponentStatus.COMPLETED:
             raise ExpectedError(f"component {component} of map {self.tag!r} has completed, so there is no error")
         return self._error(component, record)
@@ -280,7 +279,7 @@ class Map(Sequence[Any]):
     def __getitem__(self, item: slice) -> list[Any]: ...
     def __getitem__(self, item: int | slice) -> Any:
         """Return the output of a component, or of a slice of them, without waiting; raise OutputNotFound."""
-        return _item(item, len(self), lambda component: self.get(component, timeout=0))
+        return pick(item, len(self), lambda component: self.get(component, timeout=0))
 
     def __iter__(self) -> Iterator[Any]:
         return self.iter()
@@ -471,69 +470,3 @@ class Map(Sequence[Any]):
         if not self.exists:
             raise MapWasRemoved(self.tag)
         self._control.remove(force=force)
-
-
-def _item(item: int | slice, length: int, get: Callable[[int], T]) -> Any:
-    if isinstance(item, slice):
-        return [get(component) for component in range(*item.indices(length))]
-    return get(item + length if -length <= item < 0 else item)
-
-
-class _OfComponents(Sequence[T]):
-    """A sequence with something of each component of a map."""
-
-    def __init__(self, map: Map) -> None:  # noqa: A002
-        self._map = map
-
-    def get(self, component: int, timeout: Timeout = None) -> T:
-        """Return what there is of a component.
-
-        Parameters
-        ----------
-        component : int
-        timeout : float or datetime.timedelta, optional
-            How long to wait for the component to end; for ever by default.
-
-        Raises
-        ------
-        IndexError, TimeoutError, MapComponentHeld
-        """
-        return self._read(component, self._map._wait_for(component, timeout))
-
-    def _read(self, component: int, record: Record | None) -> T:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        return len(self._map)
-
-    @overload
-    def __getitem__(self, item: int) -> T: ...
-    @overload
-    def __getitem__(self, item: slice) -> list[T]: ...
-    def __getitem__(self, item: int | slice) -> Any:
-        """Return what there is of a component without waiting; raise OutputNotFound, which is a FileNotFoundError."""
-        return _item(item, len(self), lambda component: self.get(component, timeout=0))
-
-    def __iter__(self) -> Iterator[T]:
-        return (self.get(component) for component in range(len(self)))
-
-
-class MapStdOut(_OfComponents[str]):
-    """What each component of a map has printed to its standard output."""
-
-    def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stdout").decode("utf-8", "replace")
-
-
-class MapStdErr(_OfComponents[str]):
-    """What each component of a map has printed to its standard error."""
-
-    def _read(self, component: int, record: Record | None) -> str:  # noqa: ARG002
-        return "" if record is None else record.printed("stderr").decode("utf-8", "replace")
-
-
-class MapOutputFiles(_OfComponents["Path"]):
-    """The directory of each component's output files."""
-
-    def _read(self, component: int, record: Record | None) -> Path:  # noqa: ARG002
-        return self._map.path / "files" / str(component)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     File = str | os.PathLike[str] | TransferPath
     Ranges = tuple[tuple[int, int], ...]
 
-_KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>[a-z_][a-z0-9_.]*)", re.IGNORECASE | re.ASCII)
+_KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>(?!my\.)[a-z_]\w*(?:\.\w+)*)", re.IGNORECASE | re.ASCII)
 _PREFIX = re.compile(r"^\s*(?:\+|my\.)\s*", re.IGNORECASE)
 _ALIASES = {
     "requestcpu": "request_cpus",
@@ -106,12 +106,24 @@ def option_value(key: str, value: Any) -> str:
     return text
 
 
+def component_value(key: str, value: Any) -> str:
+    """Return the value of a variadic option for one component, as ``option_value`` does.
+
+    It cannot be empty: to HTCondor it would be as if that job had no such command, and such a job inherits what the
+    first one of its submission has.
+    """
+    text = option_value(key, value)
+    if not text:
+        raise UsageError(f"{key}: the value is empty, but each input needs one if any has one")
+    return text
+
+
 def _option(key: str, value: Any) -> str | list[str]:
     """Return an option's value, or its values, as they stand in a submit file."""
     if isinstance(value, (set, frozenset)):
         raise UsageError(f"{key}: a set has no order, so it is not clear which value is whose")
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)):
-        return [option_value(key, item) for item in value]
+        return [component_value(key, item) for item in value]
     return option_value(key, value)
 
 
@@ -165,7 +177,7 @@ class MapOptions(collections.UserDict[str, Any]):
                 )
             self.input_files = [_files("input_files", files) for files in input_files]
         self.output_remaps = _remaps(output_remaps)
-        custom = ((f"MY.{re.sub(_PREFIX, '', key)}", value) for key, value in (custom_options or {}).items())
+        custom = ((f"MY.{_PREFIX.sub('', str(key))}", value) for key, value in (custom_options or {}).items())
         for key, value in (*kwargs.items(), *custom):
             if key in self:
                 raise UsageError(f"the option {key} is given twice")
@@ -302,21 +314,26 @@ def resolve(options: MapOptions, count: int) -> Resolved:
 
 def cut(components: Ranges, variadic: Mapping[str, Sequence[str]]) -> Ranges:
     """Cut ranges of components wherever options change, so that within each of them all options are the same."""
+    if not variadic:
+        return components
+    rows = list(zip(*variadic.values(), strict=True))
+    # What names its component is another value for each, though it reads the same.
+    alone = {row for row in set(rows) if any(map(_COMPONENT.search, row))}
     result = []
-    values = list(variadic.values())
-    # A value that names its component is another one for each, though it reads the same.
-    alone = [{value for value in set(column) if _COMPONENT.search(value)} for column in values]
     for start, stop in components:
         begin = start
         for component in range(start + 1, stop):
-            if any(
-                column[component] != column[begin] or column[begin] in names
-                for column, names in zip(values, alone, strict=True)
-            ):
+            if rows[component] != rows[begin] or rows[begin] in alone:
                 result.append((begin, component))
                 begin = component
         result.append((begin, stop))
     return tuple(result)
+
+
+def inherited_options(function: Any) -> list[MapOptions]:
+    """Return the options that a mapped function hands on to its maps; none for any other function."""
+    options = getattr(function, "map_options", None)
+    return [options] if isinstance(options, MapOptions) else []
 
 
 class InputFiles:
@@ -350,9 +367,7 @@ class InputFiles:
                 other = found.setdefault(file.name, file)
                 if other.id != file.id:
                     both = f"{shown(other.given)} and {shown(file.given)}"
-                    problems.append(
-                        f"the input files {both} have the same name, but a component finds them by their names"
-                    )
+                    problems.append(f"the input files {both} have the same name, by which a component finds them")
             return found
 
         self._fixed = find(options.fixed_input_files, {})

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-    from htrun.store import MapDirectory, Ranges
+    from htrun.store import MapDirectory
+    from htrun.submissions import Ranges
 
 
 @dataclass(frozen=True)

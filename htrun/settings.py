@@ -268,14 +268,24 @@ def _user(_: Settings) -> list[Map]:
 def _all(chain: Settings) -> list[Map]:
     from htrun.layers import Environment, ProjectFile
 
-    return [{}, Environment(), ProjectFile(), *USER_SETTINGS.maps, *_base(chain)]
+    return [{}, Environment(), ProjectFile(), *_user(chain), *_base(chain)]
 
 
-BASE_SETTINGS = _LazySettings(_base)
+def user_settings() -> KnownSettings:
+    """Return the user's own settings, to be read when they are needed."""
+    return _LazySettings(_user)
+
+
+def standard_settings() -> KnownSettings:
+    """Return the whole chain, to be read when it is needed."""
+    return _LazySettings(_all)
+
+
+BASE_SETTINGS: KnownSettings = _LazySettings(_base)
 """The built-in defaults."""
-USER_SETTINGS = _LazySettings(_user)
+USER_SETTINGS = user_settings()
 """What is in ``~/.htrunrc``."""
-settings = _LazySettings(_all)
+settings = standard_settings()
 """What counts: this is ``htrun.settings``."""
 
 
@@ -292,16 +302,17 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     UsageError
         If one is not what it may be, or there is no home directory to be the default's.
     """
-    chain: KnownSettings = settings
+    chain = settings
     if environ is not None:
         from htrun.layers import Environment
 
         variables = Environment(environ)
         chain = _LazySettings(lambda chain: [variables, *_base(chain)])
-    return _config(chain)
+    return config_of(chain)
 
 
-def _config(chain: KnownSettings) -> Config:
+def config_of(chain: KnownSettings) -> Config:
+    """Return the settings of a chain with their types; raises UsageError."""
     from htrun.config import Config
     from htrun.keys import KEYS, OPTIONS
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import array
-import bisect
 import contextlib
-import itertools
 import json
 import os
 import platform
@@ -13,7 +11,6 @@ import re
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,23 +21,10 @@ from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line
+from htrun.submissions import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-Ranges = tuple[tuple[int, int], ...]
-"""Components as half-open ranges."""
-
-
-def join(components: Iterable[int]) -> Ranges:
-    """Return ascending numbers as half-open ranges."""
-    result: list[tuple[int, int]] = []
-    for component in components:
-        if result and result[-1][1] == component:
-            result[-1] = (result[-1][0], component + 1)
-        else:
-            result.append((component, component + 1))
-    return tuple(result)
 
 
 @contextlib.contextmanager
@@ -255,76 +239,6 @@ class MapDirectory:
     def cut_submissions(self, size: int) -> None:
         """Take back what was added to the list of submissions since it had a size."""
         os.truncate(self.submissions, size)
-
-
-@dataclass
-class Submission:
-    """Components that were given to an engine at once.
-
-    Attributes
-    ----------
-    submission : int
-        Its number, counted from 0.
-    first_job : int
-    chunk_size : int
-        Components a job.
-    components : tuple of (int, int)
-    apart : bool
-        Whether a job never has components of more than one of these ranges.
-    cluster : int or None
-        HTCondor's number for it, once known.
-    schedd : str or None
-        The name of the schedd that has it.
-    """
-
-    submission: int
-    first_job: int
-    chunk_size: int
-    components: Ranges
-    apart: bool = False
-    cluster: int | None = None
-    schedd: str | None = None
-
-    @property
-    def size(self) -> int:
-        """The number of components."""
-        return sum(stop - start for start, stop in self.components)
-
-    @property
-    def jobs(self) -> int:
-        """The number of jobs."""
-        return self._jobs_until[-1] if self.apart else -(-self.size // self.chunk_size)
-
-    @cached_property
-    def _jobs_until(self) -> list[int]:
-        """How many jobs there are up to the end of each range, where ranges are kept apart."""
-        return list(itertools.accumulate(-(-(stop - start) // self.chunk_size) for start, stop in self.components))
-
-    @cached_property
-    def _size_until(self) -> list[int]:
-        """How many components there are up to the end of each range."""
-        return list(itertools.accumulate(stop - start for start, stop in self.components))
-
-    def chunk(self, job: int) -> Ranges:
-        """Return the components of one of its jobs."""
-        number = job - self.first_job
-        if self.apart:
-            position = bisect.bisect_right(self._jobs_until, number)
-            start, stop = self.components[position]
-            start += (number - (self._jobs_until[position - 1] if position else 0)) * self.chunk_size
-            return ((start, min(start + self.chunk_size, stop)),)
-        position = bisect.bisect_right(self._size_until, number * self.chunk_size)
-        skip = number * self.chunk_size - (self._size_until[position - 1] if position else 0)
-        left = self.chunk_size
-        result = []
-        for start, stop in itertools.islice(self.components, position, None):
-            take = min(left, stop - start - skip)
-            result.append((start + skip, start + skip + take))
-            skip = 0
-            left -= take
-            if not left:
-                break
-        return tuple(result)
 
 
 class DirectoryBuilder:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from htrun.control import MapControl
 from htrun.engines.local.process import supervising
 from htrun.engines.local.work import work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
 from htrun.runner.failures import is_no_space
-from htrun.settings import load
 from htrun.store import MapDirectory
-from htrun.tags import TagRegistry
+from htrun.view import MapView
 
 
 def main(path: str) -> None:
@@ -23,7 +21,7 @@ def main(path: str) -> None:
         with supervising(directory):
             if work(directory):
                 directory = MapDirectory(Path(path))  # it may have another tag by now
-                map_ = MapControl(directory.info["tag"], directory, TagRegistry(load().tags))
+                map_ = MapView(directory.info["tag"], directory)
                 map_.refresh()
                 write_results(map_)
     except HtrunError as error:

@@ -17,18 +17,14 @@ from htrun.records import Records
 from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
 from htrun.store import MapDirectory, read_json
-from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from typing_extensions import Self
-
     from htrun.engines.base import Engine
     from htrun.records import Record
-    from htrun.settings import Config
-    from htrun.store import Submission
+    from htrun.submissions import Submission
 
 
 # One byte a component, so that a million of them are counted at the speed of bytes.count.
@@ -70,14 +66,11 @@ class MapView:
     ----------
     tag : str
     directory : MapDirectory
-    registry : TagRegistry
-        Where the tag is registered.
     """
 
-    def __init__(self, tag: str, directory: MapDirectory, registry: TagRegistry) -> None:
+    def __init__(self, tag: str, directory: MapDirectory) -> None:
         self.tag = tag
         self.directory = directory
-        self.registry = registry
         self.engine: Engine = get_engine(directory.info["engine"])
         self.records = Records(directory)
         self._reader = self.engine.events(directory)
@@ -88,12 +81,6 @@ class MapView:
         self._submissions_size = -1
         self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
         self._codes = bytearray(self._base)
-
-    @classmethod
-    def load(cls, tag: str, settings: Config) -> Self:
-        """Return the map that has a tag; raises TagNotFound."""
-        registry = TagRegistry(settings.tags)
-        return cls(tag, registry.get(tag), registry)
 
     def __len__(self) -> int:
         return self.directory.components

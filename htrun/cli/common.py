@@ -114,3 +114,7 @@ class StatusType(_ParamType):
 status_option = click.option(
     "--status", "statuses", type=StatusType(), multiple=True, help="Only components in this status; repeatable."
 )
+
+color_option = click.option(
+    "--color/--no-color", default=None, help="Whether to use colours; by default on terminals, unless NO_COLOR is set."
+)

@@ -10,8 +10,8 @@ import click
 
 from htrun import __version__, reports
 from htrun.cli import complain, wants_color
-from htrun.cli.common import complete_tags, load_maps, look, select, selectors
-from htrun.cli.terminal import Talk, exit_code, follow, show_summary, worst
+from htrun.cli.common import color_option, complete_tags, load_maps, look, select, selectors
+from htrun.cli.terminal import Talk, exit_code, follow, show_live, show_summary, worst
 from htrun.control import MapControl, delete_directory
 from htrun.engines.base import get_engine
 from htrun.exceptions import (
@@ -28,7 +28,8 @@ from htrun.settings import Config, load
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 
 @click.command()
@@ -38,30 +39,63 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "format_", type=click.Choice(["text", "json", "json_compact", "csv"]), default="text", show_default=True
 )
-def status(tags: Sequence[str], patterns: Sequence[str], all_: bool, state: bool, meta: bool, format_: str) -> ExitCode:
+@click.option("--live/--no-live", default=False, help="Show the table anew every second, until Ctrl-C.")
+@color_option
+def status(
+    tags: Sequence[str],
+    patterns: Sequence[str],
+    all_: bool,
+    state: bool,
+    meta: bool,
+    format_: str,
+    live: bool,
+    color: bool | None,
+) -> ExitCode:
     """Show a table of maps, all of them by default. Transient ones have a star.
 
     \b
     Example:
       htrun status --no-meta
     """
+    if live and format_ != "text":
+        raise UsageError("--live is for the table that people read: leave out --format")
     settings = load()
-    rows = []
-    for map_ in load_maps(settings, select(settings, tags, patterns, all_=all_, default_all=True), tags):
-        try:
-            with map_.guard():
-                look(map_)
-                rows.append(reports.status_row(map_, state=state, meta=meta))
-        except MapWasRemoved:
-            if map_.tag in tags:
-                raise
-    if format_ == "text":
-        click.echo(reports.status_table(rows, click.style if wants_color(sys.stdout) else reports.plain))
-    elif format_ == "csv":
-        click.echo(reports.status_csv(rows), nl=False)
+    known: dict[str, MapControl] = {}
+    style = click.style if (wants_color(sys.stdout) if color is None else color) else reports.plain
+
+    def text() -> str:
+        chosen = select(settings, tags, patterns, all_=all_, default_all=True)
+        rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
+        if format_ == "text":
+            return reports.status_table(rows, style)
+        if format_ == "csv":
+            return reports.status_csv(rows).removesuffix("\n")
+        return reports.status_json(rows, compact=format_ == "json_compact")
+
+    if live:
+        show_live(text, settings.wait_time)
     else:
-        click.echo(reports.status_json(rows, compact=format_ == "json_compact"))
+        click.echo(text(), color=color)
     return ExitCode.OK
+
+
+def _status_rows(
+    settings: Config, chosen: Sequence[str], named: Sequence[str], known: dict[str, MapControl], **what: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what is shown of maps; those that are known need be read only as far as they are new."""
+    for map_ in load_maps(settings, [tag for tag in chosen if tag not in known], named):
+        known[map_.tag] = map_
+    for tag in chosen:
+        if tag not in known:
+            continue  # damaged, which was said
+        try:
+            with known[tag].guard():
+                look(known[tag])
+                yield reports.status_row(known[tag], **what)
+        except MapWasRemoved:
+            del known[tag]
+            if tag in named:
+                raise
 
 
 @click.command()

@@ -65,7 +65,7 @@ def read_job_options(options: dict[str, Any]) -> JobOptions:
     fixed = MapOptions(fixed_input_files=options["input_files"])
     fields: dict[str, str] = {}
     for key, value in _given(options):
-        if key in fixed or option_key(key) in fields:
+        if key in fixed or option_key(key).lower() in map(str.lower, fields):
             raise UsageError(f"the option {key} is given twice")
         if value.startswith("@") and not value.startswith("@@"):
             if value == "@":

@@ -12,7 +12,7 @@ import click
 
 from htrun import reports
 from htrun.cli import wants_color
-from htrun.cli.common import load_maps, look, select, selectors, status_option, tag_argument
+from htrun.cli.common import color_option, load_maps, look, select, selectors, status_option, tag_argument
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
 from htrun.export import Exporter, Format
@@ -132,7 +132,8 @@ def reasons(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCod
 @tag_argument
 @status_option
 @click.option("-v", "--verbose", is_flag=True, help="Show node, attempt and run time as well.")
-def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> ExitCode:
+@color_option
+def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, color: bool | None) -> ExitCode:
     """Show the status of each component of a map, one a line.
 
     \b
@@ -141,7 +142,7 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
     """
     map_ = MapControl.load(tag, load())
     map_.refresh()
-    color = wants_color(sys.stdout)
+    color = wants_color(sys.stdout) if color is None else color
     shown = list(map_.components_with(*(statuses or ComponentStatus)))
     records = map_.records.walk(shown) if verbose else repeat(None)
     for component, record in zip(shown, records, strict=False):
@@ -151,7 +152,7 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool) -> 
             data = record.data
             where, attempt = data.get("node", "unknown"), data.get("attempt", 1)
             line += f" {where} attempt {attempt} {data.get('wall_s', 0.0):.3f}s {data.get('memory_mb', 0):.0f}MB"
-        click.echo(line)
+        click.echo(line, color=color)
     return ExitCode.OK
 
 

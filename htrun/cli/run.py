@@ -21,7 +21,7 @@ from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
-from htrun.options import InputFiles
+from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import Config, load
 from htrun.store import read_json
 from htrun.targets import load as load_target
@@ -184,7 +184,7 @@ def _request(
             "workers": options["workers"],
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
-        map_options=asked.map_options,
+        map_options=MapOptions.merge(asked.map_options, *inherited_options(target.function)),
         columns=asked.columns.values,
     )
 
@@ -220,8 +220,10 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     workers = f", {workers} workers" if workers else ""
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
-    if request.map_options:
-        talk.say(f"options: {', '.join(f'{key} = {value}' for key, value in request.map_options.items())}")
+    asked = [f"{key} = {value}" for key, value in request.map_options.items()]
+    asked += [f"{key} from the inputs" for key in request.columns]
+    if asked:
+        talk.say(f"options: {', '.join(asked)}")
     if request.engine.name == "local":
         talk.say(f"delivery: none needed: this Python, {sys.executable}")
     else:
@@ -298,5 +300,5 @@ def _interrupted(talk: Talk, map_: MapControl) -> ExitCode:
         map_.stop("interrupted")
         map_.refresh()
         talk.say(f"interrupted; the run was stopped ({finished})", fg="yellow")
-        talk.say(f"'htrun collect {map_.tag}' has the results so far, 'htrun remove {map_.tag}' deletes them")
+        talk.say(f"'htrun resume {map_.tag}' lets it go on, 'htrun collect {map_.tag}' has the results so far")
     return ExitCode.INTERRUPTED

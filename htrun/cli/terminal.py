@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from htrun.explanation import idle, indented
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TextIO
 
     from htrun.control import MapControl
@@ -190,6 +191,39 @@ def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = Fals
                 map_.stop(f"its map stopped after {max_failures} error{'s' * (max_failures > 1)}")
     finally:
         progress.clear()
+
+
+def show_live(text: Callable[[], str], seconds: float) -> None:
+    """Show a text anew again and again in its own place, until Ctrl-C; elsewhere than on a terminal one after another.
+
+    Parameters
+    ----------
+    text : callable
+        Returns what to show.
+    seconds : float
+        How long to wait in between.
+    """
+    redraws = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    height = 0
+    try:
+        while True:
+            lines = text().splitlines()
+            if redraws:
+                size = shutil.get_terminal_size()
+                # What does not fit would scroll, and then be out of reach of the next redrawing.
+                lines = [_cut(line, size.columns - 1) for line in lines[: size.lines - 1]]
+            up = f"\x1b[{height}A\r\x1b[J" if height else ""
+            click.echo(up + "\n".join(lines), color=True)
+            sys.stdout.flush()
+            height = len(lines) if redraws else 0
+            time.sleep(seconds)
+    except KeyboardInterrupt:
+        return
+
+
+def _cut(line: str, columns: int) -> str:
+    """Return the beginning of a line, which may have colours in it."""
+    return line if len(click.unstyle(line)) <= columns else click.unstyle(line)[:columns]
 
 
 def exit_code(map_: MapControl) -> ExitCode:

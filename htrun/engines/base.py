@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.state import JobEvent, JobState
-    from htrun.store import MapDirectory, Ranges
+    from htrun.store import MapDirectory
+    from htrun.submissions import Ranges
 
 Action = Literal["hold", "release", "pause", "resume", "vacate", "remove"]
 Attribute = Literal["request_memory", "request_disk"]

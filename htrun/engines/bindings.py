@@ -8,6 +8,7 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,7 @@ class Ad:
             if name in ("Requirements", "Start"):
                 return str(self.ad.lookup(name))
             value = self.ad.eval(name)
-        except (KeyError, RuntimeError):
+        except (_classad().ClassAdException, KeyError, RuntimeError):
             return default
         return default if _is_undefined(value) else value
 
@@ -160,8 +161,8 @@ class Ad:
         ad.update(self.ad)
         for name, value in changes.items():
             ad[name] = value
-        gpus = [name for name, value in self.ad.items() if name.startswith("GPUs_") and isinstance(value, type(ad))]
-        if gpus:
+        if changes.get("GPUs"):
+            gpus = [name for name, value in self.ad.items() if name.startswith("GPUs_") and isinstance(value, type(ad))]
             ad["AvailableGPUs"] = module.ExprTree(f"{{ {', '.join(gpus)} }}")
         return Ad(ad)
 
@@ -179,12 +180,14 @@ class Evaluator:
             if expression not in self._parsed:
                 self._parsed[expression] = self._classad.ExprTree(expression)
             value = self._parsed[expression].eval(my.ad, target.ad)
-        except (RuntimeError, ValueError):
+        except (self._classad.ClassAdException, RuntimeError, ValueError):
             return None
         return None if _is_undefined(value) else value
 
 
+@cache
 def _classad() -> Any:
+    """Return the module of ClassAds; it is asked for once a value."""
     return bindings().classad
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.state import JobState
-    from htrun.store import MapDirectory, Submission
+    from htrun.store import MapDirectory
+    from htrun.submissions import Submission
 
 _QUIET_SECONDS = 10.0
 _MAX_PAUSE_SECONDS = 600.0

@@ -30,13 +30,14 @@ from htrun.engines.submission import (
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
 from htrun.options import cut
-from htrun.store import Submission
+from htrun.submissions import Submission
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute
-    from htrun.store import MapDirectory, Ranges
+    from htrun.store import MapDirectory
+    from htrun.submissions import Ranges
 
 _logger = get_logger(__name__)
 _REMOVE_SECONDS = 60.0

@@ -16,7 +16,8 @@ from htrun.runner.files import left_out, remove_tree
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from htrun.store import MapDirectory, Submission
+    from htrun.store import MapDirectory
+    from htrun.submissions import Submission
 
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"

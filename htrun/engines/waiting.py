@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _IDLE = 1
 _MAX_GROUPS = 3
+_LONG_ROUND = 1800.0
 _REQUESTS = ("RequestMemory", "RequestDisk", "RequestCpus", "RequestGPUs")
 _GROUPED_BY = ("Requirements", "ConcurrencyLimits", *_REQUESTS)
 
@@ -114,6 +116,8 @@ def describe(match: Match, job: Any, components: int, tag: str) -> str:
         able = f"all of the pool's {pool} can run {them}"
     else:
         able = f"{match.fitting:,} of the pool's {pool} can run {them}"
+    if job.get("NumJobStarts"):
+        who = f"{who}, having been started before ({count(int(job.get('NumJobStarts')), 'time')})"
     if not match.free:
         full = "it has no room now" if match.fitting == 1 else "none of them has room now"
         return f"{who}: {able}, but {full}. {_users(match, job)}"
@@ -138,11 +142,12 @@ def _impossible(condition: Condition, tag: str) -> str:
     if not condition.largest:
         return f"{resource.text(condition.wanted)} asked for, but no slot has any."
     text = f"{resource.text(condition.wanted)} asked for, but {_largest(condition)}"
-    command, unit = {"Memory": ("memory", "MB"), "Disk": ("disk", "KB")}.get(resource.attribute, ("", ""))
-    if not command:
+    if resource.attribute not in ("Memory", "Disk"):
         return f"{text}: ask for no more than that."
     number = int(condition.usable or condition.largest)
-    return f"{text}: 'htrun edit {command} {tag} {number} --unit {unit}' asks for that."
+    if resource.attribute == "Disk":  # what is free there changes all the time
+        return f"{text}: 'htrun edit disk {tag} {number * 9 // 10} --unit KB' asks for a little less than that."
+    return f"{text}: 'htrun edit memory {tag} {number} --unit MB' asks for that."
 
 
 def _largest(condition: Condition) -> str:
@@ -191,11 +196,20 @@ def _circumstances(job: Ad) -> Iterator[str]:
     if limits:
         yield f"They count against the concurrency limits {limits}, which may be used up."
     try:
+        yield from _negotiator()
         yield from _schedd_limit(str(job.get("GlobalJobId")).partition("#")[0])
         user = str(job.get("User"))
         yield from _priority({user, str(job.get("AccountingGroup") or user)}, user.partition("@")[2])
     except EngineError as error:
         yield f"What priority you have cannot be told: {error}."
+
+
+def _negotiator() -> Iterator[str]:
+    ends = [ad.get("LastNegotiationCycleEnd0") for ad in query_ads("Negotiator")]
+    if not ends:
+        yield "No negotiator runs in the pool: nothing is matched until one does."
+    elif all(isinstance(end, int) and time.time() - end > _LONG_ROUND for end in ends):
+        yield f"The negotiator's last round ended {elapsed(max(ends))} ago: it may be stuck, or not run."
 
 
 def _schedd_limit(name: str) -> Iterator[str]:
@@ -207,7 +221,9 @@ def _schedd_limit(name: str) -> Iterator[str]:
 
 def _priority(users: set[str], domain: str) -> Iterator[str]:
     names = users | {f"{user}@{domain}" for user in users}
-    priorities = {str(ad.get("Name")): ad.get("Priority") for ad in query_ads("Accounting")}
+    priorities = {
+        str(ad.get("Name")): ad.get("Priority") for ad in query_ads("Accounting", projection=["Name", "Priority"])
+    }
     mine = next((priorities[name] for name in names if name in priorities), None)
     wanting = {
         str(ad.get("Name"))

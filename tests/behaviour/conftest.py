@@ -82,6 +82,7 @@ class Shell:
         """The environment of commands."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("HTRUN_", "_CONDOR_", "PYTEST_", "CONDOR_"))}
         ours = {
+            "HOME": str(self.home),  # with no settings of whoever runs the tests
             "HTRUN_DIR": str(self.home / "registry"),
             "HTRUN_ENGINE": self.engine,
             "PATH": os.pathsep.join([str(HTRUN.parent), kept.get("PATH", os.defpath)]),

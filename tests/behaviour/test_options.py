@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -129,17 +130,18 @@ def test_all_that_is_wrong_with_options_in_inputs_is_told(local: Shell) -> None:
     local.write("m.py", LOOK)
     local.write(
         "in.jsonl",
-        '{"x": 1, "mem": 1}\n{"x": 2}\n[3]\n{"x": 4, "mem": null}\n{"y": 5, "mem": "2 parsecs"}\n{"x": 6, "mem": "a\\nb"}\n',
+        '{"x": 1, "mem": 1}\n{"x": 2}\n[3]\n{"x": 4, "mem": null}\n{"y": 5, "mem": "2 parsecs"}\n{"x": 6, "mem": "a\\nb"}\n{"x": 7, "mem": ""}\n',
     )
     done = local("m.py:double", "--args", "in.jsonl", "-o", "request_memory=@mem", code=4)
     said = [line.partition(": ")[::2] for line in done.stderr.splitlines() if line.startswith("in.jsonl")]
-    assert [where for where, _ in said] == [f"in.jsonl:{n}" for n in (2, 3, 4, 5, 5, 6)]
+    assert [where for where, _ in said] == [f"in.jsonl:{n}" for n in (2, 3, 4, 5, 5, 6, 7)]
     assert "no field 'mem'" in said[0][1]
     assert "no object" in said[1][1]
     assert "not None" in said[2][1]
     assert "'2 parsecs' is not right" in said[3][1]
     assert "unexpected argument 'y'" in said[4][1]
     assert "a line break" in said[5][1]
+    assert "the value is empty" in said[6][1]
     local.write("in.csv", "x\n1\n2\n")
     done = local("m.py:double", "--args", "in.csv", "-o", "request_memory=@mem", code=4)
     assert [line for line in done.stderr.splitlines() if "in.csv" in line] == [
@@ -163,6 +165,7 @@ def test_all_that_is_wrong_with_options_in_inputs_is_told(local: Shell) -> None:
         (["--request-cpus", "0"], "a whole number from 1"),
         (["--request-cpus", "2", "-o", "RequestCpus=3"], "given twice"),
         (["-o", "+a=1", "-o", "MY.A=@x"], "given twice"),
+        (["-o", "+a=@y", "-o", "MY.A=@x"], "given twice"),
     ],
 )
 def test_options_that_cannot_be(local: Shell, words: list[str], said: str) -> None:
@@ -188,21 +191,39 @@ def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: C
     """Variadic and fixed options, built-in and custom, are in the ads of the jobs as they were given."""
     condor.write("m.py", LOOK)
     odd = ['"a, b;c"', '"it\'s $(DOLLAR)5"', '"$(component)"', '"#ü  x"', '"{[(*)]}"', '"="']
-    calls = [{"x": n, "mem": 100 + n, "odd": text} for n, text in enumerate(odd)]
+    calls = [{"x": n, "mem": 100 + n, "odd": text, "r": n % 2} for n, text in enumerate(odd)]
     condor.run(
         "m.py:double", calls, "-o", "request_memory=@mem", "-o", "+Odd=@odd", "-o", '+Fixed="$(component) $(Process)"',
         "-o", "requirements=TARGET.Cpus > 0", "--request-disk", "20MB", "--request-cpus", 2, "-o", "priority=3",
-        "-o", "+At=@@x", "-o", "+E=1 + 1",
+        "-o", "mine=@@x", "-o", '+At="$(mine)"', "-o", "+E=1 + 1", "-o", "rank=@r",
     )  # fmt: skip
-    attributes = ["ProcId", "RequestMemory", "RequestDisk", "RequestCpus", "JobPrio", "Fixed", "E", "Requirements"]
+    attributes = ["ProcId", "RequestMemory", "RequestDisk", "RequestCpus", "JobPrio", "Fixed", "At", "Rank", "E"]
     rows = ads(condor, condor_tool, attributes)
-    assert [row[:7] for row in rows] == [
-        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', "1 + 1"] for n in range(6)
+    assert rows == [
+        [str(n), str(100 + n), "20480", "2", "3", f'"{n} {n}"', '"@x"', str(n % 2), "1 + 1"] for n in range(6)
     ]
-    assert all("TARGET.Cpus > 0" in row[7] for row in rows)
+    wanted = ads(condor, condor_tool, ["ProcId", "Requirements"])
+    assert all("TARGET.Cpus > 0" in row[1] and "TARGET.Memory >= RequestMemory" in row[1] for row in wanted)
     texts = [row[1:] for row in ads(condor, condor_tool, ["ProcId", "Odd"])]
     expected = ['"a, b;c"', '"it\'s $5"', '"2"', '"#ü  x"', '"{[(*)]}"', '"="']
     assert [", ".join(text) for text in texts] == expected
+
+
+def test_an_empty_option_is_none(condor: Shell, condor_tool: Callable[..., str]) -> None:
+    """An option that is empty for all components is as if it were not given."""
+    condor.write("m.py", LOOK)
+    condor.run(
+        "m.py:double",
+        [{"x": 1, "own": "1\t+ 1"}, {"x": 2, "own": "2"}],
+        "-o",
+        "+Own=@own",
+        "-o",
+        "+Mine=",
+        "-o",
+        "rank=",
+    )
+    rows = ads(condor, condor_tool, ["ProcId", "Own", "Mine", "Rank"])
+    assert rows == [["0", "1 + 1", "undefined", "0.0"], ["1", "2", "undefined", "0.0"]]
 
 
 def test_components_whose_options_differ_share_no_job(condor: Shell, condor_tool: Callable[..., str]) -> None:
@@ -229,34 +250,48 @@ def test_requirements_that_no_slot_meets_keep_jobs_waiting(condor: Shell) -> Non
 
 
 MISSING = """
-import sys
 from pathlib import Path
-from htrun.creation import MapRequest, create_map
-from htrun.engines.base import get_engine
-from htrun.options import MapOptions
-from htrun.settings import load
-from htrun.targets import load as load_target
-from htrun.transfers import FileTable
+import htrun
+from m import look
 
-if __name__ == "__main__":
-    request = MapRequest(
-        load_target("m.py:look"), get_engine(sys.argv[1]), "shared", Path("results").absolute(), "t",
-        map_options=MapOptions(fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]),
-    )
-    create_map(request, iter([b"[1]", b"[2]"]), FileTable(must_exist=False), load())
+htrun.map(
+    look, [1, 2], tag="t",
+    map_options=htrun.MapOptions(fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]),
+)
 """
 
 
-def test_a_missing_file_holds_the_job_that_needs_it(condor: Shell) -> None:
-    """Where files need not exist, HTCondor holds the job, which goes on when the file is there; others run."""
-    import subprocess
+def info_of(shell: Shell) -> dict[str, Any]:
+    """Return the description of the map ``t``."""
+    info: dict[str, Any] = json.loads((shell.path() / ".htrun" / "map.json").read_text())
+    return info
 
-    condor.write("m.py", LOOK)
-    condor.write("make.py", MISSING)
-    condor.write("a.txt", "a")
-    condor.write("b.txt", "b")
-    done = subprocess.run([sys.executable, "make.py", "htcondor"], cwd=condor.cwd, env=condor.env, check=False)
-    assert done.returncode == 0
-    assert "late.txt" in condor("wait", "t", code=6).stderr
-    assert condor.counts() == {"HELD": 1, "COMPLETED": 1}
-    condor.write("late.txt", "late")
+
+def test_a_missing_file_holds_what_needs_it(shell: Shell) -> None:
+    """From Python, files need not exist: a component without its own is held, and goes on when it is there."""
+    shell.write("m.py", LOOK)
+    shell.write("make.py", MISSING)
+    shell.write("a.txt", "a")
+    shell.write("b.txt", "b")
+    subprocess.run([sys.executable, "make.py"], cwd=shell.cwd, env=shell.env, check=True)
+    assert "late.txt" in shell("wait", "t", code=6).stderr
+    assert shell.counts() == {"HELD": 1, "COMPLETED": 1}
+    shell.write("late.txt", "late")
+    shell("release", "t")
+    shell("wait", "t")
+    outputs = [json.loads(line) for line in shell("collect", "t", "--values").lines]
+    assert outputs == [{"a.txt": "a", "b.txt": "b", "late.txt": "late"}, {"a.txt": "a", "b.txt": "b"}]
+
+
+def test_lengths_that_do_not_match_leave_nothing_behind(local: Shell) -> None:
+    """Options that are not given for each component are an error, and no map is made."""
+    local.write("m.py", LOOK)
+    for options in ('request_memory=["1GB"]', 'input_files=["m.py"] * 3'):
+        text = MISSING.replace('fixed_input_files="a.txt", input_files=[["b.txt", Path("late.txt")], "b.txt"]', options)
+        local.write("make.py", text)
+        done = subprocess.run(
+            [sys.executable, "make.py"], cwd=local.cwd, env=local.env, check=False, stderr=subprocess.PIPE
+        )
+        assert done.returncode == 1
+        assert b"MisalignedInputData: the option" in done.stderr
+        assert not local("tags").stdout

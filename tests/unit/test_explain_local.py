@@ -19,7 +19,7 @@ def told(tmp_path: Path, *rows: object, alive: bool = True) -> list[str]:
     return explain("t", log, alive=alive)
 
 
-def event(kind: str, job: int, start: int, stop: int, ago: float = 5) -> dict[str, object]:
+def event(kind: str, job: int, start: int, stop: int, ago: float = 150) -> dict[str, object]:
     """Return a row of a job's event."""
     return {"event": kind, "time": time.time() - ago, "job": job, "worker": job, "start": start, "stop": stop}
 
@@ -35,7 +35,7 @@ def test_busy_workers(tmp_path: Path) -> None:
         '{"event": "EXEC',
     ]
     assert told(tmp_path, *rows) == [
-        "Both workers are busy, with component 0 for 11 minutes, components 3-5 for 5 s; the next ones start as these end."
+        "Both workers are busy, with component 0 for 11 minutes, components 3-5 for 2 minutes; the next ones start as these end."
     ]
 
 
@@ -43,7 +43,7 @@ def test_a_new_process_knows_nothing_of_the_last_one(tmp_path: Path) -> None:
     """Of a run that was carried on, only what its last process has started counts."""
     start = {"event": "START", "time": 1, "pid": 1, "workers": 1}
     assert told(tmp_path, start, event("EXECUTE", 0, 0, 1), start, event("EXECUTE", 1, 0, 1)) == [
-        "The one worker is busy, with component 0 for 5 s; the next ones start as these end."
+        "The one worker is busy, with component 0 for 2 minutes; the next ones start as these end."
     ]
     assert told(tmp_path, start, event("EXECUTE", 0, 0, 1), start) == ["1 of 1 worker is free or about to start."]
 

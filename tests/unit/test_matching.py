@@ -33,7 +33,7 @@ def job(requirements: str = "true", **attributes: Any) -> Ad:
     """Return a job with the requirements that condor_submit makes of some."""
     asked = {"RequestMemory": 100, "RequestDisk": 1000, "RequestCpus": 1, "User": "me@pool", "JobStatus": 1}
     text = f"({requirements}) && {AUTOMATIC}"
-    return ad(x_Requirements=text, QDate=int(time.time()) - 40, **{**asked, **attributes})
+    return ad(x_Requirements=text, QDate=int(time.time()) - 150, **{**asked, **attributes})
 
 
 def slot(number: int = 1, *, memory: int = 4 * GIB, cpus: int = 8, gpus: int = 0, **attributes: Any) -> Ad:
@@ -109,10 +109,10 @@ def test_amounts_are_never_more_than_they_are(number: int, text: str) -> None:
 def test_a_job_that_fits() -> None:
     """With room in a slot the job is up to the negotiator, which is said with the time that it has waited."""
     assert compare(job(), slot()).free == 1
-    text = said(job(LastRejMatchReason="no match found", LastRejMatchTime=int(time.time()) - 7), slot(), slot(2))
+    text = said(job(LastRejMatchReason="no match found", LastRejMatchTime=int(time.time()) - 7500), slot(), slot(2))
     assert text == (
-        "6 components have waited for 40 s: all of the pool's 2 slots can run them and 2 of them have room now, so the "
-        "negotiator may start them in its next round. 7 s ago it said: no match found."
+        "6 components have waited for 2 minutes: all of the pool's 2 slots can run them and 2 of them have room now, so the "
+        "negotiator may start them in its next round. 2 hours ago it said: no match found."
     )
 
 
@@ -134,7 +134,10 @@ def test_the_largest_is_that_of_slots_that_are_fit_otherwise() -> None:
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
-        ({"RequestDisk": 10**8}, "95.3 GiB of disk asked for, but the largest slot has 9.5 GiB"),
+        (
+            {"RequestDisk": 10**8},
+            "the largest slot has 9.5 GiB: 'htrun edit disk scan 9000000 --unit KB' asks for a little less than that.",
+        ),
         ({"RequestCpus": 64}, "64 CPUs asked for, but the largest slot has 8 CPUs: ask for no more than that."),
         ({"RequestGPUs": 1}, "1 GPU asked for, but no slot has any."),
     ],
@@ -208,7 +211,7 @@ def test_slots_that_are_busy() -> None:
     assert (result.slots, result.fitting, result.free) == (2, 2, 0)
     assert result.users == Counter({"me@pool": 2, "ann@pool": 1, "bob@pool": 1})
     assert said(job(), busy, static, dynamic) == (
-        "6 components have waited for 40 s: all of the pool's 2 slots can run them, but none of them has room now. What "
+        "6 components have waited for 2 minutes: all of the pool's 2 slots can run them, but none of them has room now. What "
         "runs there: 2 jobs of yours and 2 jobs of other users (ann 1, bob 1)."
     )
 
@@ -247,3 +250,15 @@ def test_many_slots_are_compared_soon() -> None:
     started = time.process_time()
     assert compare(job("TARGET.Foo"), *slots).impossible
     assert time.process_time() - started < 2
+
+
+def test_jobs_that_came_back() -> None:
+    """A job that has run before and is idle again says so."""
+    assert "waited for 2 minutes, having been started before (2 times): the pool's one slot" in said(
+        job(NumJobStarts=2), slot()
+    )
+
+
+def test_an_expression_that_cannot_be_parsed_is_not_satisfied() -> None:
+    """What the library cannot read counts as undefined rather than ending the command."""
+    assert Evaluator()("1 +", job(), slot()) is None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.submission import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
-from htrun.store import DirectoryBuilder, MapDirectory, Submission
+from htrun.store import DirectoryBuilder, MapDirectory
+from htrun.submissions import Submission
 
 INFO = {"tag": "scan", "uid": "0123abcd"}
 
@@ -117,6 +121,63 @@ def test_components_are_cut_into_jobs(components: Any, size: int, chunks: Any) -
     assert [submission.chunk(job) for job in range(7, 7 + submission.jobs)] == chunks
 
 
+@pytest.mark.parametrize(
+    ("components", "size", "chunks"),
+    [
+        (((0, 3), (3, 5), (5, 6)), 2, [(0, 2), (2, 3), (3, 5), (5, 6)]),
+        (((0, 1), (1, 2), (7, 9)), 5, [(0, 1), (1, 2), (7, 9)]),
+    ],
+)
+def test_jobs_keep_to_their_ranges(components: Any, size: int, chunks: Any) -> None:
+    """Where ranges are kept apart, no job has components of two of them."""
+    submission = Submission(1, 7, size, components, apart=True)
+    assert submission.jobs == len(chunks)
+    assert [submission.chunk(job) for job in range(7, 7 + submission.jobs)] == [(chunk,) for chunk in chunks]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 7), st.booleans())
+def test_every_component_is_in_one_job(sizes: list[int], size: int, apart: bool) -> None:
+    """The jobs of a submission have all of its components, in order, and none has more than the chunk size."""
+    stops = list(itertools.accumulate(n + 1 for n in sizes))
+    components = tuple((stop - n, stop) for n, stop in zip(sizes, stops, strict=True))
+    submission = Submission(0, 3, size, components, apart=apart)
+    jobs = [submission.chunk(job) for job in range(3, 3 + submission.jobs)]
+    expected = [n for start, stop in components for n in range(start, stop)]
+    assert [n for job in jobs for start, stop in job for n in range(start, stop)] == expected
+    assert all(0 < sum(stop - start for start, stop in job) <= size for job in jobs)
+
+
+def test_options_of_users_and_ours() -> None:
+    """Users' options stand beside ours and override no more than what jobs ask for; requirements add up."""
+    submit = {"request_cpus": "2", "rank": "Memory", "docker_image": "theirs", "requirements": "a || b"}
+    description = submit_description(
+        {**INFO, "options": {"submit": submit}},
+        Submission(0, 0, 1, ((0, 2),)),
+        "/x/.htrun",
+        {"executable": "/bin/python", "docker_image": "ours", "requirements": "HasDocker"},
+        ["request_memory", "MY.Odd"],
+    )
+    assert description["request_cpus"] == "2"
+    assert description["rank"] == "Memory"
+    assert description["docker_image"] == "ours"
+    assert description["requirements"] == "(a || b) && (HasDocker)"
+    assert description["request_memory"] == "$(htrun_option0)"
+    assert description["MY.Odd"] == "$(htrun_option1)"
+
+
+def test_item_data_has_the_values_of_variadic_options(tmp_path: Path) -> None:
+    """A job's item has its components' values, and the first of its components."""
+    builder = DirectoryBuilder(tmp_path)
+    builder.write_calls([b"[1]", b"[2]", b"[3]"])
+    builder.write_options({"request_memory": ["1", "1", "2"], "MY.Odd": ['"a, b"', '"a, b"', ""]})
+    builder.write_sources([], {})
+    builder.write_info({"format": 1, "components": 3, "target": {"reference": {}}, **INFO})
+    directory = builder.move_to(tmp_path / "scan")
+    items = write_jobs(directory, Submission(0, 0, 5, ((0, 2), (2, 3)), apart=True))
+    assert [list(item.values()) for item in items] == [["0", "", "1", '"a, b"', "0"], ["1", "", "2", "", "2"]]
+    assert list(items[0]) == ["htrun_job", "htrun_files", "htrun_option0", "htrun_option1", "component"]
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> MapDirectory:
     """Return the directory of a map of three calls, two of which name the same file."""
@@ -182,3 +243,12 @@ def test_staging_that_was_cut_short_is_done_again(directory: MapDirectory, monke
     write_jobs(directory, submission)
     assert (directory.inner / "stage" / "f1" / "leaf").read_text() == "leaf"
     assert (directory.inner / "stage" / "f1" / "empty").is_dir()
+
+
+def test_a_file_that_is_missing_is_staged_all_the_same(directory: MapDirectory, tmp_path: Path) -> None:
+    """A link stands for a file that is not there, so that HTCondor holds the job and not the submission."""
+    (tmp_path / "odd, name;.txt").unlink()
+    write_jobs(directory, Submission(0, 0, 2, ((0, 3),)))
+    link = directory.inner / "stage" / "f0"
+    assert link.is_symlink()
+    assert not link.exists()

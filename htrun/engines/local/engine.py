@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute
-    from htrun.store import MapDirectory, Ranges
+    from htrun.store import MapDirectory
+    from htrun.submissions import Ranges
 
 _LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
 
