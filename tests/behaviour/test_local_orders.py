@@ -166,6 +166,8 @@ def test_damage_in_the_log(steps: Steps) -> None:
     assert shell.counts() == {"COMPLETED": 3, "SUSPENDED": 1, "IDLE": 2}
     assert [row["output"] for row in shell("collect", "t", "--status", "completed").rows] == [0, 1, 2]
     shell("resume", "t")
+    with (shell.path() / ".htrun" / "orders.jsonl").open("ab") as orders:
+        orders.write(b"\xff garbage\n")
     shell("hold", "t")
     assert shell.counts() == {"COMPLETED": 3, "HELD": 3}
     shell("release", "t")

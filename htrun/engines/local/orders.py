@@ -68,7 +68,15 @@ def read(directory: MapDirectory) -> list[dict[str, Any]]:
         lines = _orders_file(directory).read_bytes()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines[: lines.rfind(b"\n") + 1].splitlines()]
+    return [_parse(line) for line in lines[: lines.rfind(b"\n") + 1].split(b"\n")[:-1]]
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        order = json.loads(line)
+        return {"order": str(order["order"]), "reason": str(order["reason"])}
+    except (ValueError, KeyError, TypeError):
+        return {"order": "", "reason": ""}  # damaged: nothing to do, but it counts
 
 
 def _orders_file(directory: MapDirectory) -> Path:
