@@ -259,3 +259,20 @@ def test_a_hold_ends_waiting(api: Shell) -> None:
     m.release()
     gates.check()
     assert m.holds == {}
+
+
+def test_waiting_ends_when_nothing_can_move(api: Shell) -> None:
+    """Waiting, in Python and by command, ends with components that are completed, errored and held."""
+    gates = Gates(api)
+    gates.fail(1)
+    gates.let_go(0, 1)
+    gates.wait_status("COMPLETED", 0)
+    gates.wait_status("ERRORED", 1)
+    gates.map.hold()
+    gates.map.wait(timeout=60, holds_ok=True, errors_ok=True)
+    assert gates.statuses == ["COMPLETED", "ERRORED", "HELD"]
+    with pytest.raises(MapComponentHeld):
+        gates.map.wait(timeout=60, errors_ok=True)
+    with pytest.raises(MapComponentError):
+        gates.map.wait(timeout=60, holds_ok=True)
+    assert "1 errored, 1 held, 1 completed" in api("wait", "t", code=1).stderr
