@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -227,14 +228,17 @@ def test_a_rerun_that_is_refused_loses_nothing(condor: Shell) -> None:
     condor.write("m.py", "def f(x):\n    return x\n")
     condor("m.py:f", "--args", condor.jsonl("in.jsonl", range(2)), "--tag", "t", "--chunk-size", 2)
     before = condor.path().joinpath("outputs.jsonl").read_bytes()
-    bundle = condor.path() / ".htrun" / "htrun.pyz"
-    away = bundle.rename(condor.home / "away")
+    file = condor.path() / ".htrun" / "map.json"
+    info = file.read_text()
+    wrong = json.loads(info)
+    wrong["options"].setdefault("submit", {})["request_memory"] = "this is no (memory"
+    file.write_text(json.dumps(wrong))
     assert "refused" in condor("rerun", "map", "t", code=4).stderr
     assert condor.counts() == {"COMPLETED": 2}
     assert condor.path().joinpath("outputs.jsonl").read_bytes() == before
     assert condor("collect", "t", "--values").rows == [0, 1]
     condor("wait", "t")
-    away.rename(bundle)
+    file.write_text(info)
     condor("rerun", "components", "t", 0)
     condor("wait", "t")
     assert condor.outputs()[0]["output"] == 0
