@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from htrun.exceptions import (
@@ -149,8 +150,8 @@ class MapControl(MapView):
         ------
         EngineError
         """
-        concerned = _CONCERNED[action]
         with self.registry.lock_tag(self.tag):
+            concerned = self._concerned(action)
             self.refresh()
             number = self._number(concerned)
             if number and self.is_there():
@@ -163,6 +164,15 @@ class MapControl(MapView):
             time.sleep(_POLL_SECONDS)
             self.refresh()
         return number
+
+    def _concerned(self, action: Action) -> frozenset[ComponentStatus]:
+        """Return the statuses of the components that an action concerns."""
+        concerned = _CONCERNED[action]
+        if action in ("pause", "resume") and not self.engine.pauses_waiting:
+            return concerned - _WAITING
+        if action == "pause" and not self.engine.is_working(self.directory):
+            return concerned - _WAITING  # nothing is about to start
+        return concerned
 
     def _number(self, statuses: Collection[ComponentStatus]) -> int:
         counts = self.counts()
@@ -208,11 +218,26 @@ class MapControl(MapView):
             if active:
                 raise CannotRerunComponents(self.tag, active, self.status_of(active[0]))
             if chosen:
-                for file in (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file):
-                    file.unlink(missing_ok=True)
-                self.engine.submit(self.directory, join(chosen))
+                with self._without_results():
+                    self.engine.submit(self.directory, join(chosen))
                 self.refresh()
         return len(chosen)
+
+    @contextmanager
+    def _without_results(self) -> Iterator[None]:
+        """Put the files of results away for good, but back where they were if an error is raised."""
+        files = (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file)
+        away = [(file, self.directory.inner / f"{file.name}.old") for file in files if file.exists()]
+        for file, old in away:
+            file.replace(old)
+        try:
+            yield
+        except HtrunError:
+            for file, old in away:
+                old.replace(file)
+            raise
+        for _, old in away:
+            old.unlink(missing_ok=True)
 
     def retag(self, tag: str) -> None:
         """Give the map another tag, which is free; it is not transient any more.
@@ -236,7 +261,8 @@ class MapControl(MapView):
             path = self.path
             if path.name == old and tag != old:
                 path = path.with_name(tag)
-                if not self.has_ended or self.engine.is_working(self.directory):
+                writes = self.engine.records_are_live and self.engine.is_working(self.directory)  # the results, still
+                if not self.has_ended or writes:
                     raise CannotRetagMap(old, f"its jobs write to {self.path}: wait until it has ended")
                 if path.exists() or path.is_symlink():
                     raise CannotRetagMap(old, f"{path} is in the way")

@@ -232,6 +232,14 @@ class MapDirectory:
             file.flush()
             os.fsync(file.fileno())
 
+    def submissions_size(self) -> int:
+        """Return the size of the list of submissions, for ``cut_submissions``."""
+        return self.submissions.stat().st_size if self.submissions.exists() else 0
+
+    def cut_submissions(self, size: int) -> None:
+        """Take back what was added to the list of submissions since it had a size."""
+        os.truncate(self.submissions, size)
+
 
 class DirectoryBuilder:
     """Builds a map's directory beside where it is to be, so that it appears whole or not at all.

@@ -142,8 +142,16 @@ class MapView:
         if size == self._submissions_size:
             return
         self._submissions_size = size
+        submissions = self.directory.read_submissions()
+        if len(submissions) < len(self._submissions):  # one was taken back: what counts is what was there before it
+            self.records = Records(self.directory)
+            self._reader = self.engine.events(self.directory)
+            self._jobs = {}
+            self._job_index = None
+            self._settled = set()
+            self._submissions = []
         known = max(1, len(self._submissions))
-        self._submissions = self.directory.read_submissions()
+        self._submissions = submissions
         for submission in self._submissions[known:]:
             self.records.supersede(submission.components, submission.first_job)
             self._codes = self._resolve()
@@ -250,7 +258,7 @@ class MapView:
                         if self._codes[component] == _CODES[status]:  # and not recorded, or in another job by now
                             reason = state.reason or "no reason given"
                             result[component] = ComponentHold(state.code, reason, state.subcode, component)
-        return result
+        return dict(sorted(result.items()))
 
     def job_of(self, component: int) -> JobState | None:
         """Return the latest job that a component was in, or None."""

@@ -34,12 +34,15 @@ class Engine(Protocol):
     name : str
     records_are_live : bool
         Whether the records of a running job appear in its directory while it runs.
+    pauses_waiting : bool
+        Whether idle components do not start in a map that is paused.
     outlives_interrupt : bool
         Whether a run goes on when the user leaves it with Ctrl-C.
     """
 
     name: str
     records_are_live: bool
+    pauses_waiting: bool
     outlives_interrupt: bool
 
     def why_not(self) -> str | None:

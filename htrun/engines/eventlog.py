@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.bindings import bindings, locate_schedd, schedd_name, translated
+from htrun.engines.rawlog import RawLog
 from htrun.engines.submission import STAGE, map_constraint
 from htrun.exceptions import EngineError
 from htrun.runner import wire
@@ -34,10 +35,7 @@ class HTCondorEvents:
 
     def __init__(self, directory: MapDirectory) -> None:
         self._directory = directory
-        self._log: Any = None
-        self._size = -1
-        self._was_torn = False
-        self._position = 0
+        self._log = RawLog(events_file(directory))
         self._submissions: dict[int, Submission] = {}
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
@@ -49,35 +47,17 @@ class HTCondorEvents:
         yield from events
         states = fold(jobs, events)
         yield from self._lost(states)
-        if self._log is not None and states and all(state.is_over for state in states.values()):
+        if states and all(state.is_over for state in states.values()):
             self._log.close()  # a command that looks at many maps would run out of file descriptors
-            self._log = None
-            self._position = 0
 
     def _new(self) -> Iterator[JobEvent]:
-        path = events_file(self._directory)
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            return
-        if size == self._size:
-            return
-        self._size = size
-        if self._was_torn:
-            # The bindings may skip an event of which they have seen a part: begin anew, as events may be read twice.
-            self._log = None
-            self._position = 0
-        self._was_torn = not _ends_with_event(path)
-        with translated(f"cannot read {path}"):
-            if self._log is None:
-                module = bindings()
-                self._kinds = {int(getattr(module.JobEventType, name)): kind for name, kind in _KINDS.items()}
-                self._log = module.JobEventLog(str(path))
-            for event in self._log.events(0):
-                self._position += 1
-                job_event = self._translate(event)
-                if job_event is not None:
-                    yield job_event
+        for event in self._log.new():
+            if not self._kinds:
+                types = bindings().JobEventType
+                self._kinds = {int(getattr(types, name)): kind for name, kind in _KINDS.items()}
+            job_event = self._translate(event)
+            if job_event is not None:
+                yield job_event
 
     def _lost(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
@@ -107,7 +87,7 @@ class HTCondorEvents:
                     job,
                     EventKind.ABORTED,
                     time.time(),
-                    self._position,
+                    self._log.position,
                     components=submission.chunk(job),
                     records=str(job),
                     reason="HTCondor no longer has the job, and its log does not say why",
@@ -123,7 +103,10 @@ class HTCondorEvents:
         return time.time()
 
     def _translate(self, event: Any) -> JobEvent | None:
-        kind = self._kinds.get(int(event.type))
+        try:
+            kind = self._kinds.get(int(event.type))
+        except ValueError:  # newer than the bindings
+            return None
         if kind is None:
             return None
         if kind is EventKind.TERMINATED and event.get("ReturnValue") == wire.STOPPED:
@@ -134,7 +117,7 @@ class HTCondorEvents:
             job=job,
             kind=kind,
             time=float(event.timestamp),
-            position=self._position,
+            position=self._log.position,
             components=submission.chunk(job) if kind is EventKind.SUBMIT or kind.is_final else None,
             records=str(job) if kind.is_final else None,
             reason=self._with_names(_reason(event, kind)),
@@ -159,12 +142,6 @@ class HTCondorEvents:
                 # Its process was killed, or has not come to note it yet; there is never more than one such submission.
                 self._submissions[cluster] = submissions[-1]
         return self._submissions[cluster]
-
-
-def _ends_with_event(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 5))
-        return file.read(5) in (b"", b"\n...\n")
 
 
 _KINDS = {

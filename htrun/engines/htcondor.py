@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
@@ -18,6 +18,7 @@ from htrun.engines.bindings import (
     translated,
 )
 from htrun.engines.eventlog import HTCondorEvents, events_file
+from htrun.engines.rawlog import RawLog
 from htrun.engines.submission import (
     SUBMISSION_ATTRIBUTE,
     format_description,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _logger = get_logger(__name__)
 _REMOVE_SECONDS = 60.0
+_RESUME_SECONDS = 10.0
+_SUSPENDED = 7  # of HTCondor's JobStatus
 _JOB_ACTIONS: dict[Action, str] = {
     "hold": "Hold",
     "release": "Release",
@@ -58,6 +61,7 @@ class HTCondorEngine:
 
     name = "htcondor"
     records_are_live = False
+    pauses_waiting = False
     outlives_interrupt = True
 
     def why_not(self) -> str | None:
@@ -81,7 +85,17 @@ class HTCondorEngine:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
         with directory.lock("submit"):
-            self._see_to(directory, self._plan(directory, components))
+            self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            known = directory.submissions_size()
+            submission = self._plan(directory, components)
+            try:
+                self._see_to(directory, submission)
+            except EngineError:
+                # What the components have left before counts again, unless some jobs may be there nevertheless.
+                with suppress(EngineError):
+                    if self._find_cluster(directory, submission) is None:
+                        directory.cut_submissions(known)
+                raise
 
     def carry_on(self, directory: MapDirectory) -> None:
         """Finish what a killed process has begun to submit; see ``Engine``."""
@@ -191,8 +205,12 @@ class HTCondorEngine:
             stage_again(directory)
         schedd = locate_schedd()
         constraint = map_constraint(directory)
+        if action == "vacate":
+            self._resume(schedd, constraint, reason)
         with translated(f"cannot {action} the jobs"):
-            schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, reason)
+            # Without a code, here 0, the bindings lose the reason of a hold.
+            why = (reason, 0) if action == "hold" else reason
+            schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, why)
         if action != "remove":
             return
         deadline = time.monotonic() + _REMOVE_SECONDS
@@ -200,6 +218,16 @@ class HTCondorEngine:
             if time.monotonic() > deadline:
                 raise EngineError("its jobs are marked for removal, but the schedd still has some of them")
             time.sleep(0.1)
+
+    def _resume(self, schedd: Any, constraint: str, reason: str) -> None:
+        """Let jobs that are suspended go on, and wait until they do: they would take no notice of being vacated."""
+        suspended = f"{constraint} && JobStatus == {_SUSPENDED}"
+        deadline = time.monotonic() + _RESUME_SECONDS
+        if self._has_jobs(schedd, suspended):
+            with translated("cannot resume the jobs"):
+                schedd.act(bindings().JobAction.Continue, suspended, reason)
+            while self._has_jobs(schedd, suspended) and time.monotonic() < deadline:
+                time.sleep(0.05)
 
     def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
         """Change a request of the map's jobs; see ``Engine``."""
@@ -232,10 +260,8 @@ def _default_chunk_size(components: Ranges) -> int:
 def _unknown_cluster(directory: MapDirectory) -> int | None:
     """Return the cluster in a map's event log of which no submission has been noted, or None."""
     known = {s.cluster for s in directory.read_submissions()}
-    path = events_file(directory)
-    if path.exists():
-        with translated(f"cannot read {path}"), closing(bindings().JobEventLog(str(path))) as log:
-            for event in log.events(0):
-                if event.cluster not in known:
-                    return int(event.cluster)
+    with closing(RawLog(events_file(directory))) as log:
+        for event in log.new():
+            if event.cluster not in known:
+                return int(event.cluster)
     return None

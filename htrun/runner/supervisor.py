@@ -173,9 +173,10 @@ class Supervisor:
     def hold(self, reason: str) -> None:
         """Let no component run that is not finished: they are given up as held."""
         self._wake()
-        for slot in self._busy():
-            slot.evicted = reason
-            slot.kill()
+        for slot in self.slots:
+            if slot.range is not None:  # be it vacated already: it must not come back
+                slot.evicted = reason
+                slot.kill()
         for todo in self.todo:
             self._hold(self.slots[0], todo, reason)
         self.todo.clear()

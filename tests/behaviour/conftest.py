@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -251,3 +253,30 @@ def condor_tool(request: pytest.FixtureRequest) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def api(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shell]:
+    """Let this very process be a user of the Python API, with a home of its own, on each engine.
+
+    It returns a place that has the same maps, for commands; at the end all maps are removed.
+    """
+    place = Shell(tmp_path, engine, environ_of(engine, request))
+    for name in [name for name in os.environ if name.startswith(("HTRUN_", "_CONDOR_", "CONDOR_"))]:
+        monkeypatch.delenv(name)
+    ours = {"HTRUN_DIR": str(tmp_path / "registry"), "HTRUN_ENGINE": engine, "HOME": str(tmp_path)}
+    for name, value in {**ours, **place.environ}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HTRUN_WAIT_TIME", "0.1")
+    monkeypatch.chdir(place.cwd)
+    if engine == "htcondor":
+        # Another test may have made the bindings read their configuration already, where there was none.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("htcondor2").reload_config()
+    yield place
+    for map_ in htrun.load_maps():
+        map_.remove(force=True)
+    place.close()

@@ -111,6 +111,27 @@ def test_jobs_whose_end_the_log_has_lost(condor: Shell, condor_tool: Callable[..
     assert [row.get("output") for row in condor.outputs()] == [0, 1, 2, None, 4, 5]
 
 
+def test_damage_in_the_log(condor: Shell) -> None:
+    """A log with garbage and a torn event in its middle hides nothing, and what comes after that is read as before."""
+    steps = Steps(condor)
+    condor(*steps.words[:-2], 1, "--no-transfer", "--detach")
+    until(lambda: condor.counts() == {"COMPLETED": 5, "RUNNING": 1}, "all but component 3 have completed")
+    log = condor.path() / ".htrun" / "events.log"
+    events = log.read_bytes().split(b"\n...\n")
+    middle = len(events) // 2
+    damage = [b"\xff\xfe garbage", bytes(60), events[middle][:30]]
+    log.write_bytes(b"\n...\n".join(events[:middle] + damage) + b"\n" + b"\n...\n".join(events[middle:]))
+    assert condor.counts() == {"COMPLETED": 5, "RUNNING": 1}
+    done = condor("collect", "t", "--status", "completed").rows
+    assert [row["output"] for row in done] == [0, 1, 2, 4, 5]
+    assert condor("errors", "t").code == 0
+    condor("vacate", "t")
+    steps.wait_for_3(times=2)
+    steps.let_go()
+    condor("wait", "t")
+    steps.check()
+
+
 def test_a_hold_for_an_input_names_the_users_file(condor: Shell) -> None:
     """If an input file is gone when the job starts, the hold's reason says what the user called it."""
     condor.write("m.py", "from pathlib import Path\n\ndef f(path: Path):\n    return 1\n")

@@ -29,6 +29,7 @@ class LocalEngine:
 
     name = "local"
     records_are_live = True
+    pauses_waiting = True
     outlives_interrupt = False
 
     def why_not(self) -> str | None:

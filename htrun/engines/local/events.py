@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,22 @@ class LocalEvents:
     def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield what is new; jobs that still run when nobody works on them any more are given back."""
         alive = is_alive(self._directory)  # before reading: what happens later is for the next time
-        events = []
+        events: list[JobEvent] = []
         for row in self._rows():
             with contextlib.suppress(KeyError, TypeError, ValueError):  # not of a job, or damaged
-                events.append(self._event(row))
+                if row["event"] == "START":  # what ran before it was killed with the process that is no more
+                    events += self._given_back(fold(jobs, events))
+                else:
+                    events.append(self._event(row))
         yield from events
         if not alive:
-            for job, state in (fold(jobs, events) if events else jobs).items():
-                if state.status in (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED):
-                    yield JobEvent(
-                        job, EventKind.EVICTED, time.time(), self._position, reason="the local run was stopped"
-                    )
+            yield from self._given_back(fold(jobs, events) if events else jobs)
+
+    def _given_back(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+        """Yield that jobs do not run any more."""
+        for job, state in jobs.items():
+            if state.status in (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED):
+                yield JobEvent(job, EventKind.EVICTED, time.time(), self._position, reason="the local run was stopped")
 
     def _event(self, row: dict[str, Any]) -> JobEvent:
         return JobEvent(
@@ -82,6 +88,14 @@ def has_ended(directory: MapDirectory) -> bool:
     return bool(lines) and lines[-1].startswith(b'{"event":"END"')
 
 
+def carried_out(directory: MapDirectory) -> int:
+    """Return how many of the orders to a map have been carried out."""
+    try:
+        return _orders(event_log(directory).read_bytes())
+    except FileNotFoundError:
+        return 0
+
+
 class EventLog:
     """Appends events, a line each, every one visible at once.
 
@@ -97,9 +111,10 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         drop_torn_line(str(path))
-        lines = path.read_bytes().splitlines() if path.exists() else []
-        self._next_job = sum(line.startswith(_BEGINNINGS) for line in lines)
-        self.orders = sum(line.startswith(b'{"event":"ORDER"') for line in lines)
+        data = path.read_bytes() if path.exists() else b""
+        # The largest numbers, and not how many there are: a line may have been damaged.
+        self._next_job = max((int(job) for job in _JOB.findall(data)), default=-1) + 1
+        self.orders = _orders(data)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._running: dict[int, int] = {}
 
@@ -124,8 +139,8 @@ class EventLog:
 
     def order_done(self) -> None:
         """Note that one more order has been carried out."""
-        self.write("ORDER")
         self.orders += 1
+        self.write("ORDER", number=self.orders)
 
     def release(self, states: Mapping[int, JobState]) -> list[tuple[int, int]]:
         """Undo the holds among the states of jobs; return what was held."""
@@ -142,4 +157,9 @@ class EventLog:
         return self._next_job - 1
 
 
-_BEGINNINGS = (b'{"event":"EXECUTE"', b'{"event":"HELD"')
+_JOB = re.compile(rb'"job":(\d+)')
+_ORDER = re.compile(rb'"event":"ORDER",[^\n]*"number":(\d+)')
+
+
+def _orders(data: bytes) -> int:
+    return max(map(int, _ORDER.findall(data)), default=0)

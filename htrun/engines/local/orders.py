@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.local.events import EventLog, LocalEvents, event_log, has_ended
+from htrun.engines.local.events import EventLog, LocalEvents, carried_out, event_log, has_ended
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import WAKE, is_alive, send, start, supervising
 from htrun.exceptions import EngineError
@@ -50,7 +50,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
             os.fsync(file.fileno())
         number = len(read(directory))
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while _carried_out(directory) < number:
+        while carried_out(directory) < number:
             if not is_alive(directory):
                 _carry_out_here(directory)
                 continue
@@ -58,7 +58,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
                 raise EngineError("the process of the map does not answer")
             send(directory, WAKE)
             pause = time.monotonic() + _WAKE_SECONDS
-            while _carried_out(directory) < number and time.monotonic() < pause:
+            while carried_out(directory) < number and time.monotonic() < pause:
                 time.sleep(0.02)
 
 
@@ -68,18 +68,19 @@ def read(directory: MapDirectory) -> list[dict[str, Any]]:
         lines = _orders_file(directory).read_bytes()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines[: lines.rfind(b"\n") + 1].splitlines()]
+    return [_parse(line) for line in lines[: lines.rfind(b"\n") + 1].split(b"\n")[:-1]]
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        order = json.loads(line)
+        return {"order": str(order["order"]), "reason": str(order["reason"])}
+    except (ValueError, KeyError, TypeError):
+        return {"order": "", "reason": ""}  # damaged: nothing to do, but it counts
 
 
 def _orders_file(directory: MapDirectory) -> Path:
     return directory.inner / "orders.jsonl"
-
-
-def _carried_out(directory: MapDirectory) -> int:
-    try:
-        return event_log(directory).read_bytes().count(b'{"event":"ORDER"')
-    except FileNotFoundError:
-        return 0
 
 
 def _carry_out_here(directory: MapDirectory) -> None:

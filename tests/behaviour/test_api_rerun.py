@@ -1,0 +1,93 @@
+"""Running components again: only those that were chosen, from scratch, and what they had left before is gone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from htrun.engines.local.work import usable_cpus
+from htrun.exceptions import CannotRerunComponents, MapComponentError
+from tests.behaviour.conftest import until
+from tests.behaviour.gates import Gates
+
+if TYPE_CHECKING:
+    from tests.behaviour.conftest import Shell
+
+
+def test_only_chosen_components_run_again(api: Shell) -> None:
+    """Chosen components have new values, errors and output; the others keep theirs, and do not run."""
+    gates = Gates(api, number=4)
+    m = gates.map
+    gates.fail(1)
+    gates.let_go()
+    m.wait(timeout=60, errors_ok=True)
+    api("wait", "t", code=1)
+    assert len((m.path / "errors.jsonl").read_text().splitlines()) == 1
+    gates.shut()
+    m.rerun([1, 2, 2])
+    assert gates.statuses[0] == gates.statuses[3] == "COMPLETED"
+    assert not {"COMPLETED", "ERRORED"} & {gates.statuses[1], gates.statuses[2]}
+    assert m.errors == {}
+    assert not (m.path / "outputs.jsonl").exists()
+    with pytest.raises(CannotRerunComponents):
+        m.rerun([0, 1])
+    with pytest.raises(CannotRerunComponents):
+        m.rerun()
+    for wrong in ([4], [-1]):
+        with pytest.raises(IndexError):
+            m.rerun(wrong)
+    m.rerun([])
+    gates.fail(2)
+    gates.let_go()
+    m.wait(timeout=60, errors_ok=True)
+    assert gates.statuses == ["COMPLETED", "COMPLETED", "ERRORED", "COMPLETED"]
+    assert m[1] == 10
+    assert list(m.errors) == [2]
+    with pytest.raises(MapComponentError):
+        m.get(2)
+    assert m.stdout[:] == [f"printed by {n}\n" for n in range(4)]
+    assert [gates.began(component) for component in range(4)] == [1, 2, 2, 1]
+    api("wait", "t", code=1)
+    rows = [json.loads(line) for line in (m.path / "outputs.jsonl").read_text().splitlines()]
+    assert [row.get("output") for row in rows] == [0, 10, None, 30]
+    assert [row["status"] for row in rows] == gates.statuses
+    (row,) = [json.loads(line) for line in (m.path / "errors.jsonl").read_text().splitlines()]
+    assert row["component"] == 2
+
+
+def test_components_can_be_rerun_while_others_run(api: Shell) -> None:
+    """What has ended can be run again, and more than once, while other components still run for the first time."""
+    if usable_cpus() < 2:
+        pytest.skip("on this machine one component runs after the other")
+    gates = Gates(api, number=2)
+    m = gates.map
+    gates.fail(1)
+    gates.let_go(1)
+    with pytest.raises(MapComponentError):
+        m.get(1, timeout=60)
+    gates.wait_for(0)
+    (api.home / "fail-1").unlink()
+    m.rerun([1])
+    assert m.get(1, timeout=60) == 10
+    m.rerun([1])
+    assert m.get(1, timeout=60) == 10
+    gates.check()
+    assert [gates.began(component) for component in range(2)] == [1, 3]
+
+
+def test_a_whole_map_is_rerun(api: Shell) -> None:
+    """Without a choice all components run again; the map can be acted on as before."""
+    gates = Gates(api, number=2)
+    gates.check()
+    gates.shut()
+    gates.map.rerun()
+    gates.wait_for(0, times=2)
+    gates.map.hold()
+    assert gates.statuses == ["HELD"] * 2
+    with pytest.raises(CannotRerunComponents, match="release"):
+        gates.map.rerun([0])
+    gates.map.release()
+    until(lambda: gates.began(0) == 3, "it runs again")
+    gates.check()
