@@ -97,9 +97,9 @@ htrun.map(lambda x: 1 / x, [0], tag="bad").get_err(0).exception_msg
         check=True,
     )
     said = ["Created map m with 1 components", "[True]", "got 1", ""]
+    assert "Error" not in done.stderr
     assert done.stdout.splitlines() == [
         *said,
         "Created map bad with 1 components",
         "'ZeroDivisionError: division by zero'",
     ]
-    assert "Error" not in done.stderr
