@@ -23,9 +23,12 @@ HTRUN = logging.getLogger("htrun")
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Leave the loggers as they were."""
+    """Begin with loggers that nobody has touched, and leave them as they were."""
     root = logging.getLogger()
     before = [(logger, logger.level, logger.propagate, list(logger.handlers)) for logger in (HTRUN, root)]
+    HTRUN.setLevel(logging.NOTSET)
+    HTRUN.propagate = True
+    HTRUN.handlers[:] = [logging.NullHandler()]
     yield
     for logger, level, propagate, handlers in before:
         for handler in set(logger.handlers) - set(handlers):
