@@ -13,7 +13,6 @@ import click
 from htrun import reports
 from htrun.cli import wants_color
 from htrun.exceptions import ExitCode
-from htrun.explanation import idle, indented
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
@@ -139,6 +138,8 @@ class Progress:
 
     def _show_why(self) -> None:
         """Say once why nothing has started, if nothing has for a while."""
+        from htrun.explanation import idle, indented  # only now: hardly any run needs it
+
         if self._explained:
             return
         counts = self.map.counts()

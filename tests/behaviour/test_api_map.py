@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -212,19 +211,16 @@ def test_outputs_of_any_kind_come_back(api: Shell) -> None:
 
 
 def test_output_files(api: Shell) -> None:
-    """Files that were marked for transfer are in the component's directory, which ``output_files`` gives."""
-
-    def write(x: int) -> None:
-        path = Path(f"file-{x}")
-        path.write_text(f"content {x}")
-        htrun.transfer_output_files(path)
-
-    if not hasattr(htrun, "transfer_output_files"):
-        pytest.skip("there is no transfer_output_files yet")
-    m = htrun.map(write, range(2))
-    m.wait(timeout=60)
-    assert [(path / f"file-{x}").read_text() for x, path in enumerate(m.output_files)] == ["content 0", "content 1"]
-    assert m.output_files.get(1) == m.output_files[1]
+    """Each component has a directory of its own for its output files, once it has ended."""
+    gates = Gates(api, number=2)
+    with pytest.raises(FileNotFoundError):
+        gates.map.output_files[1]
+    gates.let_go(0)
+    gates.let_go(1)
+    first, second = gates.map.output_files
+    assert (first.name, second.name) == ("0", "1")
+    assert first.parent == second.parent == gates.map.path / "files"
+    assert gates.map.output_files.get(1, timeout=1) == second
 
 
 def test_a_hold_ends_waiting(api: Shell) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from htrun.engines.local.work import usable_cpus
+from htrun.engines.local.process import usable_cpus
 from htrun.exceptions import CannotRerunComponents, MapComponentError
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates

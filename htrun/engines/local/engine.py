@@ -5,11 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from htrun.engines.local import orders
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
-from htrun.engines.local.explain import explain
-from htrun.engines.local.process import is_alive, last_words, start, stop
-from htrun.engines.local.work import usable_cpus
+from htrun.engines.local.process import is_alive, last_words, start, stop, usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +49,7 @@ class LocalEngine:
         }
         directory.append_submission(row)
         if submissions:
-            orders.give(directory, "run", "")
+            _give(directory, "run", "")
         else:
             start(directory)
 
@@ -91,11 +88,19 @@ class LocalEngine:
         if action == "remove":
             stop(directory)
         elif directory.read_submissions():
-            orders.give(directory, action, reason)
+            _give(directory, action, reason)
 
     def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
         """Do nothing; see ``Engine``."""
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell what the map's process is at; see ``Engine``."""
+        from htrun.engines.local.explain import explain  # only now: hardly any run needs it
+
         return explain(directory.info["tag"], event_log(directory), alive=is_alive(directory))
+
+
+def _give(directory: MapDirectory, order: str, reason: str) -> None:
+    from htrun.engines.local import orders  # only now: most runs are given none
+
+    orders.give(directory, order, reason)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.engines.local import orders
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
 from htrun.engines.local.pending import unfinished
-from htrun.engines.local.process import STOP, WAKE, identify
+from htrun.engines.local.process import STOP, WAKE, identify, usable_cpus
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
@@ -21,13 +21,6 @@ from htrun.state import fold
 
 if TYPE_CHECKING:
     from htrun.store import MapDirectory
-
-
-def usable_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpus_each(directory: MapDirectory) -> int:
