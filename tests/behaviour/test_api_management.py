@@ -6,6 +6,8 @@ import builtins
 import csv
 import io
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -275,3 +277,25 @@ def test_versions() -> None:
     assert len(version) == 5
     assert all(isinstance(part, int) for part in version[:3])
     assert htrun.__version__.startswith(".".join(map(str, version[:3])))
+
+
+@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("what", ["remove", "retag", "hold"])
+def test_a_tag_that_has_passed_to_another_map(api: Shell, what: str) -> None:
+    """Where another process has renamed a map, and its old tag is another map's by now, that one is left alone."""
+    m = htrun.map(same, range(2), tag="a")
+    m.wait(timeout=60)
+    api("retag", "a", "b")
+    api.write("script.py", "import htrun\nhtrun.map(lambda x: x, range(3), tag='a').wait()\n")
+    subprocess.run([sys.executable, "script.py"], cwd=api.cwd, env=api.env, check=True)
+    if what == "remove":
+        m.remove()
+        assert not m.exists
+        assert api("tags").lines == ["a"]
+    elif what == "retag":
+        m.retag("c")
+        assert api("tags").lines == ["a", "c"]
+    else:
+        m.hold()
+        assert m.tag == "b"
+    assert len(htrun.load("a")) == 3
