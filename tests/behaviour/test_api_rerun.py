@@ -91,3 +91,41 @@ def test_a_whole_map_is_rerun(api: Shell) -> None:
     gates.map.release()
     until(lambda: gates.began(0) == 3, "it runs again")
     gates.check()
+
+
+@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("step", ["engine._give", "orders.is_alive", "orders.start"])
+def test_a_kill_in_the_midst_of_a_rerun(api: Shell, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Wherever the command that runs components again is killed, waiting carries on, and runs each of them once."""
+    gates = Gates(api, number=2)
+    gates.check()
+    api("wait", "t")
+    gates.shut()
+    gates.let_go(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"htrun.engines.local.{step}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            gates.map.rerun([1])
+    gates.check()
+    assert [gates.began(component) for component in range(2)] == [1, 2]
+    api("wait", "t")
+    assert (gates.map.path / "outputs.jsonl").exists()
+
+
+@pytest.mark.parametrize("engine", ["local"])
+def test_a_kill_in_the_midst_of_releasing(api: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the command that releases a map is killed before its process has started, waiting starts it."""
+    gates = Gates(api, number=2)
+    gates.wait_for(0)
+    gates.map.hold()
+    until(lambda: not api.processes(), "its process has ended", 20)
+    with monkeypatch.context() as patch:
+        patch.setattr("htrun.engines.local.orders.start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            gates.map.release()
+    gates.check()
+
+
+def interrupted(*_: object) -> None:
+    """Do as a kill does."""
+    raise KeyboardInterrupt
