@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
@@ -46,6 +47,7 @@ _ENDED = (ComponentStatus.COMPLETED, ComponentStatus.ERRORED)
 
 _maps: WeakValueDictionary[str, Map] = WeakValueDictionary()
 """The maps of this process by uid: there is never more than one object of a map."""
+_making = Lock()
 
 
 class Map(Sequence[Any]):
@@ -76,10 +78,11 @@ class Map(Sequence[Any]):
     def of(cls, control: MapControl) -> Map:
         """Return the one object of a map in this process."""
         uid = control.directory.info["uid"]
-        known = _maps.get(uid)
-        if known is None:
-            known = _maps[uid] = cls(control)
-        elif known.tag != control.tag:  # another process has given it a new tag
+        with _making:
+            known = _maps.get(uid)
+            if known is None:
+                known = _maps[uid] = cls(control)
+        if known.tag != control.tag:  # another process has given it a new tag
             known._control = control
         return known
 
@@ -101,6 +104,9 @@ class Map(Sequence[Any]):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __reduce__(self) -> Any:
+        return Map.load, (self.tag,)  # so that a copy is this very object
 
     @property
     def tag(self) -> str:
