@@ -237,16 +237,18 @@ class MapControl(MapView):
 
     @contextmanager
     def _without_results(self) -> Iterator[None]:
-        """Put the files of results away for good, but back where they were if an error is raised."""
+        """Put the files of results away for good, but back where they were if nothing is submitted."""
+        submissions = self.directory.submissions_size()
         files = (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file)
         away = [(file, self.directory.inner / f"{file.name}.old") for file in files if file.exists()]
         for file, old in away:
             file.replace(old)
         try:
             yield
-        except HtrunError:
-            for file, old in away:
-                old.replace(file)
+        except BaseException:
+            if self.directory.submissions_size() == submissions:
+                for file, old in away:
+                    old.replace(file)
             raise
         for _, old in away:
             old.unlink(missing_ok=True)

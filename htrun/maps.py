@@ -209,7 +209,7 @@ class Map(Sequence[Any]):
             yield
             if not working and self._control.unfinished:
                 died = self._control.engine.left_behind(self._control.directory)
-                raise RunDied(self.tag, died or "it was told to stop")
+                raise RunDied(self.tag, died) if died else RunDied(self.tag, "it was told to stop", "resume")
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 error = OutputNotFound if seconds is not None and seconds <= 0 else TimeoutError

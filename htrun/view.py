@@ -103,6 +103,11 @@ class MapView:
         return self.directory.path
 
     @property
+    def submissions(self) -> int:
+        """How many times components were submitted, as of the last refresh."""
+        return len(self._submissions)
+
+    @property
     def is_transient(self) -> bool:
         """Whether its tag was made up."""
         return bool(self.directory.info.get("transient"))

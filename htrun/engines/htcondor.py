@@ -90,7 +90,7 @@ class HTCondorEngine:
             submission = self._plan(directory, components)
             try:
                 self._see_to(directory, submission)
-            except EngineError:
+            except BaseException:  # of the system as well, such as a full disk, and Ctrl-C
                 # What the components have left before counts again, unless some jobs may be there nevertheless.
                 with suppress(EngineError):
                     if self._find_cluster(directory, submission) is None:
