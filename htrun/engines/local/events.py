@@ -38,9 +38,13 @@ class LocalEvents:
                     events += self._given_back(fold(jobs, events))
                 else:
                     events.append(self._event(row))
-        yield from events
+        over = {event.job for event in events if event.kind.is_final}
+        begun = [event for event in events if event.job not in over]  # of the others, how they ended says it all
+        yield from (event for event in events if event.kind.is_final)
+        yield from begun
         if not alive:
-            yield from self._given_back(fold(jobs, events) if events else jobs)
+            before = {job: state for job, state in jobs.items() if not state.is_over and job not in over}
+            yield from self._given_back(fold(before, begun) if begun else before)
 
     def _given_back(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield that jobs do not run any more."""
