@@ -187,6 +187,19 @@ def test_a_rerun_without_room_for_its_jobs(api: Shell, monkeypatch: pytest.Monke
     assert [gates.began(component) for component in range(2)] == [1, 2]
 
 
+@pytest.mark.parametrize("engine", ["htcondor"])
+def test_a_rerun_after_a_kill_while_it_was_submitted(api: Shell) -> None:
+    """Where the command that made a map was killed before it noted its jobs, what is run again are jobs of their own."""
+    gates = Gates(api, number=2)
+    gates.check()
+    submissions = gates.map.path / ".htrun" / "submissions.jsonl"
+    submissions.write_text(submissions.read_text().splitlines(keepends=True)[0])
+    assert gates.statuses == ["COMPLETED"] * 2
+    gates.map.rerun([1])
+    gates.check()
+    assert [gates.began(component) for component in range(2)] == [1, 2]
+
+
 def interrupted(*_: object) -> None:
     """Do as a kill does."""
     raise KeyboardInterrupt

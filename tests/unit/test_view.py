@@ -106,3 +106,13 @@ def test_a_submission_that_was_taken_back_and_another_one(directory: MapDirector
     submit(directory, 1, 900, 910)
     view.refresh()
     assert view.counts() == {ComponentStatus.COMPLETED: NUMBER - 10, ComponentStatus.IDLE: 10}
+
+
+def test_a_process_that_starts_during_a_look(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a process that was not there yet when a look began, but is by its end, is running."""
+    answers = iter([False, True])
+    monkeypatch.setattr("htrun.engines.local.events.is_alive", lambda _: next(answers))
+    event(directory, "EXECUTE", 0, 0, 1)
+    view = MapView("t", directory)
+    view.refresh()
+    assert view.status_of(0) is ComponentStatus.RUNNING

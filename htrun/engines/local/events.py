@@ -42,7 +42,7 @@ class LocalEvents:
         begun = [event for event in events if event.job not in over]  # of the others, how they ended says it all
         yield from (event for event in events if event.kind.is_final)
         yield from begun
-        if not alive:
+        if not alive and not is_alive(self._directory):  # nor was it started meanwhile
             before = {job: state for job, state in jobs.items() if not state.is_over and job not in over}
             yield from self._given_back(fold(before, begun) if begun else before)
 
