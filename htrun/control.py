@@ -76,6 +76,18 @@ class MapControl(MapView):
         registry = TagRegistry(settings.tags)
         return cls(tag, registry.get(tag), registry)
 
+    @contextmanager
+    def lock(self, *others: str) -> Iterator[None]:
+        """Hold the lock of the map's tag, which another process may have changed, and those of other tags."""
+        while True:
+            tag = self.tag
+            with self.registry.lock_tag(tag, *others):
+                if self.is_there():
+                    self.tag = str(read_json(self.directory.info_file)["tag"])
+                if self.tag == tag:
+                    yield
+                    return
+
     def watch(self) -> Iterator[bool]:
         """Yield after every look at the map, as long as it is active; True where something has changed.
 
@@ -105,7 +117,7 @@ class MapControl(MapView):
             return True  # a local run is over when its process is, which still writes the results
         if self.unfinished or self.removed:
             # Perhaps somebody is just removing it, and has come as far as stopping it: then this waits for the end.
-            with self.registry.lock_tag(self.tag):
+            with self.lock():
                 pass
         if not self.is_there():
             raise MapWasRemoved(self.tag)
@@ -118,7 +130,7 @@ class MapControl(MapView):
         """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""
         if not self.unfinished or self.engine.left_behind(self.directory) is None:
             return None
-        with self.registry.lock_tag(self.tag):  # whoever made the map may be submitting it just now
+        with self.lock():  # whoever made the map may be submitting it just now
             reason = self.engine.left_behind(self.directory)
             if reason is not None:
                 _logger.info("carrying on with map %s: %s", self.tag, reason)
@@ -127,7 +139,7 @@ class MapControl(MapView):
 
     def stop(self, reason: str) -> None:
         """Let no component run any more, for a reason in words; what is finished stays. Raises EngineError."""
-        with self.registry.lock_tag(self.tag):
+        with self.lock():
             self.stop_locked(reason)
 
     def stop_locked(self, reason: str) -> None:
@@ -150,7 +162,7 @@ class MapControl(MapView):
         ------
         EngineError
         """
-        with self.registry.lock_tag(self.tag):
+        with self.lock():
             concerned = self._concerned(action)
             self.refresh()
             number = self._number(concerned)
@@ -183,7 +195,7 @@ class MapControl(MapView):
 
         Those that run see the change when they are started anew. Raises EngineError.
         """
-        with self.registry.lock_tag(self.tag):
+        with self.lock():
             self.refresh()
             number = self._number(_UNFINISHED | {ComponentStatus.HELD})
             if number and self.is_there():
@@ -206,7 +218,7 @@ class MapControl(MapView):
             If any of them has not ended yet.
         EngineError
         """
-        with self.registry.lock_tag(self.tag):
+        with self.lock():
             self.refresh()
             if not self.is_there():
                 raise MapWasRemoved(self.tag)
@@ -225,16 +237,18 @@ class MapControl(MapView):
 
     @contextmanager
     def _without_results(self) -> Iterator[None]:
-        """Put the files of results away for good, but back where they were if an error is raised."""
+        """Put the files of results away for good, but back where they were if nothing is submitted."""
+        submissions = self.directory.submissions_size()
         files = (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file)
         away = [(file, self.directory.inner / f"{file.name}.old") for file in files if file.exists()]
         for file, old in away:
             file.replace(old)
         try:
             yield
-        except HtrunError:
-            for file, old in away:
-                old.replace(file)
+        except BaseException:
+            if self.directory.submissions_size() == submissions:
+                for file, old in away:
+                    old.replace(file)
             raise
         for _, old in away:
             old.unlink(missing_ok=True)
@@ -251,9 +265,13 @@ class MapControl(MapView):
             If the directory cannot be renamed, since jobs of the map write to it.
         """
         check_tag(tag)
-        old = self.tag
-        with self.registry.lock_tag(old), self.registry.lock():
+        with self.lock(tag):
             self.refresh()
+            self._retag(tag)
+
+    def _retag(self, tag: str) -> None:
+        old = self.tag
+        with self.registry.lock():
             if not self.is_there():
                 raise MapWasRemoved(old)
             if tag != old:
@@ -270,10 +288,10 @@ class MapControl(MapView):
             self.registry.set(tag, info["uid"], path)
             if path != self.path:
                 self.path.rename(path)
-            if tag != old:
-                self.registry.forget(old)
             self.directory.move(path)
             self.directory.set_info(info)
+            if tag != old:
+                self.registry.forget(old)
             if self.directory.run_file.exists():
                 write_json(self.directory.run_file, {**read_json(self.directory.run_file), "tag": tag})
             self.tag = tag
@@ -291,7 +309,7 @@ class MapControl(MapView):
         EngineError
             If its jobs cannot be stopped; the map is left as it is.
         """
-        with self.registry.lock_tag(self.tag):
+        with self.lock():
             try:
                 self.stop_locked("its map is removed by htrun")
             except HtrunError as error:

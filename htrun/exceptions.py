@@ -119,9 +119,10 @@ class RunDied(HtrunError):
 
     exit_code = ExitCode.INTERNAL
 
-    def __init__(self, tag: str, reason: str) -> None:
+    def __init__(self, tag: str, reason: str, command: str = "wait") -> None:
         super().__init__(
-            f"map {tag!r} has stopped: {reason}; nothing that was finished is lost, and 'htrun wait {tag}' carries on"
+            f"map {tag!r} has stopped: {reason}; nothing that was finished is lost, and "
+            f"'htrun {command} {tag}' carries on"
         )
         self.tag = tag
         self.reason = reason

@@ -336,6 +336,7 @@ def run_summary(map_: MapView, outputs: Exporter) -> dict[str, Any]:
         "started": info["created"],
         "finished": map_.last_event(),
         "components": len(map_),
+        "submissions": map_.submissions,
         "counts": {status.value: count for status, count in map_.counts().items()},
         "nonfinite": outputs.nonfinite,
         "unexportable": len(outputs.unexportable),
@@ -351,15 +352,16 @@ def results_are_written(map_: MapView) -> bool:
         summary = read_json(map_.directory.run_file)
     except (OSError, ValueError):
         return False
-    return bool(summary.get("counts") == {status.value: count for status, count in map_.counts().items()})
+    counts = {status.value: count for status, count in map_.counts().items()}
+    return bool(summary.get("counts") == counts and summary.get("submissions") == map_.submissions)
 
 
 def write_results(map_: MapView) -> None:
     """Write ``outputs.jsonl``, ``errors.jsonl`` and ``run.json`` of a map that has ended, unless they are right."""
     directory = map_.directory
     with directory.lock("results"):
-        if results_are_written(map_):
-            return
+        if results_are_written(map_) or len(directory.read_submissions()) != map_.submissions:
+            return  # where components were submitted again since the last look, what is known of the map is old
         with atomic_write(directory.errors_file) as stream:
             errored = list(map_.components_with(ComponentStatus.ERRORED))
             environments: dict[Path, dict[str, Any]] = {}

@@ -14,6 +14,7 @@ import sys
 from collections import ChainMap
 from contextlib import suppress
 from functools import cached_property
+from threading import RLock
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from htrun.transfers import FileTable
 
 _FILE = "function.pickle"
+_pickling = RLock()
+"""Held while something is pickled: what cloudpickle is told of modules counts for all threads."""
 _EXACT = (str, int, float, bool, type(None))
 
 
@@ -132,15 +135,16 @@ class Function:
     def _dumps(self, value: Any, bring: Callable[[TransferPath], str] | None) -> bytes:
         stream = io.BytesIO()
         pickler = _Pickler(stream, self._resolver, bring)
-        try:
-            pickler.dump(value)
-        except Exception as error:
-            if isinstance(error, UsageError):
-                raise
-            what = f"the function {self.text}" if bring is None else "an argument"
-            raise UsageError(f"{what} cannot be pickled: {type(error).__name__}: {error}") from error
-        finally:
-            pickler.forget()
+        with _pickling:
+            try:
+                pickler.dump(value)
+            except Exception as error:
+                if isinstance(error, UsageError):
+                    raise
+                what = f"the function {self.text}" if bring is None else "an argument"
+                raise UsageError(f"{what} cannot be pickled: {type(error).__name__}: {error}") from error
+            finally:
+                pickler.forget()
         self._modules |= pickler.modules - pickler.scripts
         self._files |= pickler.files
         return stream.getvalue()

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
@@ -46,6 +47,7 @@ _ENDED = (ComponentStatus.COMPLETED, ComponentStatus.ERRORED)
 
 _maps: WeakValueDictionary[str, Map] = WeakValueDictionary()
 """The maps of this process by uid: there is never more than one object of a map."""
+_making = Lock()
 
 
 class Map(Sequence[Any]):
@@ -76,10 +78,11 @@ class Map(Sequence[Any]):
     def of(cls, control: MapControl) -> Map:
         """Return the one object of a map in this process."""
         uid = control.directory.info["uid"]
-        known = _maps.get(uid)
-        if known is None:
-            known = _maps[uid] = cls(control)
-        elif known.tag != control.tag:  # another process has given it a new tag
+        with _making:
+            known = _maps.get(uid)
+            if known is None:
+                known = _maps[uid] = cls(control)
+        if known.tag != control.tag:  # another process has given it a new tag
             known._control = control
         return known
 
@@ -101,6 +104,9 @@ class Map(Sequence[Any]):
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __reduce__(self) -> Any:
+        return Map.load, (self.tag,)  # so that a copy is this very object
 
     @property
     def tag(self) -> str:
@@ -203,7 +209,7 @@ class Map(Sequence[Any]):
             yield
             if not working and self._control.unfinished:
                 died = self._control.engine.left_behind(self._control.directory)
-                raise RunDied(self.tag, died or "it was told to stop")
+                raise RunDied(self.tag, died) if died else RunDied(self.tag, "it was told to stop", "resume")
             now = time.monotonic()
             if deadline is not None and now >= deadline:
                 error = OutputNotFound if seconds is not None and seconds <= 0 else TimeoutError

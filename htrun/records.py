@@ -169,16 +169,16 @@ class Records:
             if since is not None and int(name) < since[component]:
                 position += len(line)
                 continue
+            self._source[component] = source
+            self._offset[component] = position
+            self._length[component] = len(line) - 1
             if self.outcomes[component] == _NONE:
                 self.finished += 1
-            self.outcomes[component] = outcome
+            self.outcomes[component] = outcome  # only now: another thread may look for the record that it tells of
             if outcome == _COMPLETED:
                 self.errored.discard(component)
             else:
                 self.errored.add(component)
-            self._source[component] = source
-            self._offset[component] = position
-            self._length[component] = len(line) - 1
             fresh.append(component)
             position += len(line)
         self._read[name] = position

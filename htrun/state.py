@@ -57,14 +57,7 @@ class EventKind(Enum):
 
         A terminated job has done its part: whether its components completed or errored stands in their records.
         """
-        if isinstance(self.value, ComponentStatus):
-            return self.value
-        return {
-            "EVICTED": ComponentStatus.IDLE,
-            "RELEASED": ComponentStatus.IDLE,
-            "UNSUSPENDED": ComponentStatus.RUNNING,
-            "TERMINATED": ComponentStatus.COMPLETED,
-        }.get(self.value)
+        return self.value if isinstance(self.value, ComponentStatus) else _STATUSES.get(self.value)
 
     @property
     def is_final(self) -> bool:
@@ -72,7 +65,16 @@ class EventKind(Enum):
         return self in (EventKind.TERMINATED, EventKind.ABORTED)
 
 
-@dataclass(frozen=True)
+_STATUSES = {
+    "EVICTED": ComponentStatus.IDLE,
+    "RELEASED": ComponentStatus.IDLE,
+    "UNSUSPENDED": ComponentStatus.RUNNING,
+    "TERMINATED": ComponentStatus.COMPLETED,
+}
+"""The statuses after events that are not named for theirs."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobEvent:
     """One event of one job.
 
@@ -111,7 +113,7 @@ class JobEvent:
     memory_mb: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobState:
     """What is known of a job after some of its events."""
 

@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import os
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -71,14 +71,16 @@ class TagRegistry:
             yield
 
     @contextmanager
-    def lock_tag(self, tag: str) -> Iterator[None]:
-        """Keep other processes from making or removing a map of this tag meanwhile.
+    def lock_tag(self, *tags: str) -> Iterator[None]:
+        """Keep other processes from making or removing maps of these tags meanwhile.
 
         It may be held for as long as an engine takes, so it is not the registry's; a few locks are shared by all tags,
         so that no file has to be left for each. Whoever needs both takes this one first.
         """
         self._make()
-        with FileLock(self.directory / f".lock-{zlib.crc32(os.fsencode(tag)) % _TAG_LOCKS}"):
+        with ExitStack() as stack:
+            for number in sorted({zlib.crc32(os.fsencode(tag)) % _TAG_LOCKS for tag in tags}):
+                stack.enter_context(FileLock(self.directory / f".lock-{number}"))
             yield
 
     def tag_file(self, tag: str) -> Path:

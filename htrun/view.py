@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import array
+import bisect
 import os
-import sys
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from htrun.state import ComponentStatus, JobState, fold
 from htrun.store import MapDirectory, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from htrun.engines.base import Engine
@@ -81,6 +82,7 @@ class MapView:
         self._submissions_size = -1
         self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
         self._codes = bytearray(self._base)
+        self._looking = threading.RLock()  # what is read only once must be read by one thread
 
     def __len__(self) -> int:
         return self.directory.components
@@ -101,13 +103,18 @@ class MapView:
         return self.directory.path
 
     @property
+    def submissions(self) -> int:
+        """How many times components were submitted, as of the last refresh."""
+        return len(self._submissions)
+
+    @property
     def is_transient(self) -> bool:
         """Whether its tag was made up."""
         return bool(self.directory.info.get("transient"))
 
     def refresh(self) -> None:
         """Look at the disk for what is new; raises MapWasRemoved."""
-        with self.guard():
+        with self._looking, self.guard():
             self._refresh()
 
     def _refresh(self) -> None:
@@ -143,29 +150,35 @@ class MapView:
             return
         self._submissions_size = size
         submissions = self.directory.read_submissions()
-        if len(submissions) < len(self._submissions):  # one was taken back: what counts is what was there before it
+        known = len(self._submissions)
+        if [s.components for s in submissions[:known]] != [s.components for s in self._submissions]:
+            # One was taken back: what counts is what was there before it.
             self.records = Records(self.directory)
             self._reader = self.engine.events(self.directory)
             self._jobs = {}
             self._job_index = None
             self._settled = set()
-            self._submissions = []
-        known = max(1, len(self._submissions))
+            known = 0
         self._submissions = submissions
-        for submission in self._submissions[known:]:
+        again = submissions[max(1, known) :]
+        for submission in again:
             self.records.supersede(submission.components, submission.first_job)
+        if again:
             self._codes = self._resolve()
 
     def _resolve(self) -> bytearray:
         codes = bytearray(self._base)
-        if len(self._submissions) <= 1:
-            self._apply(codes, 0, sys.maxsize)
-        else:
-            ends = [submission.first_job for submission in self._submissions[1:]] + [sys.maxsize]
-            for submission, end in zip(self._submissions, ends, strict=True):
-                for start, stop in submission.components:
-                    codes[start:stop] = self._base[start:stop]
-                self._apply(codes, submission.first_job, end)
+        again = self._submissions[1:]
+        beginnings = [submission.first_job for submission in again]
+        states: list[list[JobState]] = [[] for _ in range(len(again) + 1)]
+        for job, state in sorted(self._jobs.items()):
+            directory = job if state.records is None else int(state.records)
+            states[bisect.bisect_right(beginnings, directory)].append(state)
+        _apply(codes, states[0])
+        for submission, of_submission in zip(again, states[1:], strict=True):
+            for start, stop in submission.components:
+                codes[start:stop] = self._base[start:stop]
+            _apply(codes, of_submission)
         # A record decides: 1 and 2 are the index's codes of an outcome, see Records.
         completed, errored = _CODES[ComponentStatus.COMPLETED], _CODES[ComponentStatus.ERRORED]
         outcomes = self.records.outcomes
@@ -178,15 +191,6 @@ class MapView:
             keep = int.from_bytes(codes, "little") & ~mask
             codes = bytearray((keep | (have & mask)).to_bytes(size, "little"))
         return codes
-
-    def _apply(self, codes: bytearray, first: int, end: int) -> None:
-        """Write the status of jobs whose directories have numbers from ``first`` up to ``end`` to their components."""
-        lost = _CODES[ComponentStatus.ERRORED]
-        for job, state in sorted(self._jobs.items()):
-            if first <= (job if state.records is None else int(state.records)) < end:
-                code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
-                for start, stop in state.components:
-                    codes[start:stop] = bytes([code]) * (stop - start)
 
     @property
     def component_statuses(self) -> list[ComponentStatus]:
@@ -330,6 +334,15 @@ class MapView:
             return bool(read_json(self.directory.info_file)["uid"] == self.directory.info["uid"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+
+def _apply(codes: bytearray, states: Iterable[JobState]) -> None:
+    """Write the status of jobs to their components."""
+    lost = _CODES[ComponentStatus.ERRORED]
+    for state in states:
+        code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
+        for start, stop in state.components:
+            codes[start:stop] = bytes([code]) * (stop - start)
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)

@@ -86,11 +86,12 @@ class HTCondorEngine:
         self._check()
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            self._complete(directory)  # or else its jobs would be taken for those of this one
             known = directory.submissions_size()
             submission = self._plan(directory, components)
             try:
                 self._see_to(directory, submission)
-            except EngineError:
+            except BaseException:  # of the system as well, such as a full disk, and Ctrl-C
                 # What the components have left before counts again, unless some jobs may be there nevertheless.
                 with suppress(EngineError):
                     if self._find_cluster(directory, submission) is None:
@@ -101,11 +102,15 @@ class HTCondorEngine:
         """Finish what a killed process has begun to submit; see ``Engine``."""
         self._check()
         with directory.lock("submit"):
-            submissions = directory.read_submissions()
-            if not submissions:
+            if not directory.read_submissions():
                 self._see_to(directory, self._plan(directory, ((0, directory.components),)))
-            elif submissions[-1].cluster is None:
-                self._see_to(directory, submissions[-1])
+            self._complete(directory)
+
+    def _complete(self, directory: MapDirectory) -> None:
+        """Bring a submission to its end that a killed process has begun."""
+        submissions = directory.read_submissions()
+        if submissions and submissions[-1].cluster is None:
+            self._see_to(directory, submissions[-1])
 
     def _check(self) -> None:
         reason = self.why_not()

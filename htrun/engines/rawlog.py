@@ -7,6 +7,7 @@ has only what begins as events do.
 
 from __future__ import annotations
 
+import itertools
 import re
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_AT_ONCE = 1000
 _END = b"\n...\n"
 _BEGINNING = re.compile(rb"\d{3} \(\d+\.\d+\.\d+\) \d[\d/-]+[ T]\d\d:\d\d:\d\d")
 
@@ -93,17 +95,20 @@ class RawLog:
     def _read(self, log: Any) -> Iterator[Any]:
         """Yield what the bindings give, but for events that they cannot make out."""
         failures = 0
-        while True:
+        while failures <= self._ends:  # else it does not get past one
+            events: list[Any] = []
             try:
-                with translated("an event is damaged"):
-                    for event in log.events(0):
-                        self.position += 1
-                        yield event
-                return
+                with translated("an event is damaged"):  # around no yield: interrupts are put off in there
+                    events.extend(itertools.islice(log.events(0), _AT_ONCE))
+                is_over = len(events) < _AT_ONCE
             except EngineError:
                 failures += 1
-                if failures > self._ends:  # it does not get past it
-                    return
+                is_over = False
+            for event in events:
+                self.position += 1
+                yield event
+            if is_over:
+                return
 
     def _read_copy(self) -> Iterator[Any]:
         self.close()

@@ -95,14 +95,7 @@ class Slot:
         if self.pid == 0:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
-            for number in (
-                signal.SIGTERM,
-                signal.SIGINT,
-                signal.SIGHUP,
-                signal.SIGCHLD,
-                signal.SIGUSR1,
-                signal.SIGUSR2,
-            ):
+            for number in _SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             _close_all_but(command_end, reply_end)
             work(command_end, reply_end)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import copy
 import csv
 import io
 import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -275,3 +282,53 @@ def test_versions() -> None:
     assert len(version) == 5
     assert all(isinstance(part, int) for part in version[:3])
     assert htrun.__version__.startswith(".".join(map(str, version[:3])))
+
+
+@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("what", ["remove", "retag", "hold"])
+def test_a_tag_that_has_passed_to_another_map(api: Shell, what: str) -> None:
+    """Where another process has renamed a map, and its old tag is another map's by now, that one is left alone."""
+    m = htrun.map(same, range(2), tag="a")
+    m.wait(timeout=60)
+    api("retag", "a", "b")
+    api.write("script.py", "import htrun\nhtrun.map(lambda x: x, range(3), tag='a').wait()\n")
+    subprocess.run([sys.executable, "script.py"], cwd=api.cwd, env=api.env, check=True)
+    if what == "remove":
+        m.remove()
+        assert not m.exists
+        assert api("tags").lines == ["a"]
+    elif what == "retag":
+        m.retag("c")
+        assert api("tags").lines == ["a", "c"]
+    else:
+        m.hold()
+        assert m.tag == "b"
+    assert len(htrun.load("a")) == 3
+
+
+@pytest.mark.parametrize("engine", ["local"])
+def test_a_copy_of_a_map_is_that_map(api: Shell) -> None:
+    """A map that is copied or pickled is the one object of it in this process, in whatever it was."""
+    m = htrun.map(same, [1], tag="one")
+    assert copy.copy(m) is m
+    assert copy.deepcopy({"maps": [m]})["maps"][0] is m
+    assert pickle.loads(pickle.dumps(m)) is m
+    assert api("tags").lines == ["one"]
+
+
+@pytest.mark.parametrize("engine", ["local"])
+def test_maps_pile_up_no_processes(api: Shell) -> None:
+    """A process that makes map after map keeps at most one zombie of those that have worked on them."""
+    for _ in range(3):
+        m = htrun.map(same, [1])
+        api("wait", m.tag)
+    children = [stat for stat in Path("/proc").glob("[0-9]*/stat") if is_zombie_of_ours(stat)]
+    assert len(children) <= 1
+
+
+def is_zombie_of_ours(stat: Path) -> bool:
+    """Tell whether a file ``stat`` of /proc is of a dead child of this process."""
+    with contextlib.suppress(OSError):
+        state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        return state == "Z" and int(parent) == os.getpid()
+    return False

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from htrun.control import MapControl
 from htrun.settings import load
+from htrun.tags import TagRegistry
 from tests.behaviour.conftest import PACKAGE, PATIENCE_S, Done, parse
 
 if TYPE_CHECKING:
@@ -188,3 +190,19 @@ def test_a_map_may_end_before_the_command_looks(local: Shell) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert local.outputs()[0]["output"] == 7
+
+
+def test_a_new_tag_is_locked_too(local: Shell) -> None:
+    """Renaming waits for whoever is just making a map of the new tag; tags that share their lock are no trouble."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    local("m.py:f", "--args", local.jsonl("in.jsonl", [1]), "--tag", "t")
+    with TagRegistry(local.home / "registry" / "tags").lock_tag("new"):
+        process = local.start("retag", "t", "new")
+        time.sleep(1)
+        assert process.poll() is None
+        assert local("tags").lines == ["t"]
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    same = next(tag for tag in map(str, range(1000)) if (zlib.crc32(tag.encode()) - zlib.crc32(b"new")) % 32 == 0)
+    local("retag", "new", same)
+    assert local("tags").lines == [same]

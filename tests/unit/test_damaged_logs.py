@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from htrun.engines.eventlog import HTCondorEvents
 from htrun.engines.htcondor import HTCondorEngine
 from htrun.engines.local.events import EventLog, LocalEvents, carried_out
+from htrun.engines.rawlog import RawLog
 from htrun.exceptions import CorruptEventLog
 from htrun.state import ComponentStatus, fold
 from htrun.store import MapDirectory
@@ -159,3 +161,27 @@ def test_what_ran_when_a_process_was_killed_does_not_run_in_the_next(directory: 
     directory.info_file.write_text("{}")
     with directory.lock("supervisor"):
         assert [str(state.status) for state in fold({}, LocalEvents(directory).read({})).values()] == ["IDLE", "IDLE"]
+
+
+@linux_only
+def test_interrupts_while_events_are_looked_at(directory: MapDirectory) -> None:
+    """Whoever takes events from a log can be interrupted, whatever becomes of the one who reads it."""
+    (directory.inner / "events.log").write_bytes(SUBMITTED)
+    handler = signal.getsignal(signal.SIGINT)
+    log = RawLog(directory.inner / "events.log")
+    events = log.new()
+    assert next(events).proc == 0
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert log.position == 1
+    assert len(list(events)) == 2
+    log.close()
+
+
+@linux_only
+def test_many_events(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All events are read, however many there are, and damaged ones among them left out."""
+    monkeypatch.setattr("htrun.engines.rawlog._AT_ONCE", 2)
+    (directory.inner / "events.log").write_bytes(SUBMITTED + RUNNING + HELD + ABORTED)
+    log = RawLog(directory.inner / "events.log")
+    assert len(list(log.new())) == log.position == 8
+    log.close()

@@ -1,162 +1,118 @@
-"""What is known of a local map, folded from generated histories of runs, holds, pauses and reruns."""
+"""What is known of a map, for those who ask from several threads, and after many submissions."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
-from pathlib import Path
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
-from htrun.engines.local.events import EventLog, LocalEvents, event_log
-from htrun.engines.local.pending import unfinished
-from htrun.engines.local.process import supervising
-from htrun.runner import wire
-from htrun.runner.records import record_prefix
-from htrun.state import ComponentStatus, fold
-from htrun.store import DirectoryBuilder
-from htrun.submissions import join
+from htrun.state import ComponentStatus
+from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.view import MapView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-    from htrun.store import MapDirectory
-
-SIZE = 8
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["run", "begin", "pause", "resume", "vacate", "hold", "release", "rerun", "look"]),
-        st.integers(0, SIZE - 1),
-        st.integers(1, SIZE),
-        st.integers(0, SIZE),
-    ),
-    max_size=25,
-)
+NUMBER = 1000
 
 
-class History:
-    """A map that only has a log and records, and what its components' statuses are, kept the plain way."""
-
-    def __init__(self, directory: MapDirectory) -> None:
-        self.directory = directory
-        self.log = EventLog(event_log(directory))
-        self.expected = ["IDLE"] * SIZE
-        self.submission = 0
-        self.slots: dict[int, tuple[int, int]] = {}
-        directory.append_submission({"submission": 0, "first_job": 0, "chunk_size": 1, "components": [[0, SIZE]]})
-
-    @property
-    def worker(self) -> int:
-        """The job directory of the one worker."""
-        return self.submission * 10_000
-
-    def begin(self, start: int, length: int) -> None:
-        """Give the worker a range of idle components, if there is one from ``start`` on and it has none."""
-        stop = start
-        while stop < min(start + length, SIZE) and self.expected[stop] == "IDLE":
-            stop += 1
-        if stop > start and not self.slots:
-            self.slots[0] = (start, stop)
-            self.log.range_event("EXECUTE", 0, self.worker, (start, stop))
-            self.expected[start:stop] = ["RUNNING"] * (stop - start)
-
-    def end(self, done: int) -> tuple[int, int]:
-        """Let the worker record some of its components and lose the range; return what is left of it."""
-        start, stop = self.slots.pop(0)
-        done = min(start + done, stop)
-        job = self.directory.job(self.worker)
-        job.mkdir(exist_ok=True)
-        with (job / wire.RECORDS).open("a") as records:
-            for component in range(start, done):
-                status = "COMPLETED" if component % 3 else "ERRORED"
-                records.write(record_prefix(component, status) + ',"wall_s":0.1,"output":1}\n')
-                self.expected[component] = status
-        self.log.range_event("TERMINATED", 0, self.worker, (start, done))
-        self.expected[done:stop] = ["IDLE"] * (stop - done)
-        return done, stop
-
-    def mark(self, kind: str, status: str) -> None:
-        """Note an event of the range that the worker has."""
-        for start, stop in self.slots.values():
-            self.log.range_event(kind, 0, self.worker, (start, stop))
-            self.expected[start:stop] = [status] * (stop - start)
-
-    def hold(self) -> None:
-        """Hold all that is not finished."""
-        if self.slots:
-            self.end(0)
-        for todo in join(c for c in range(SIZE) if self.expected[c] == "IDLE"):
-            self.log.range_event("HELD", 0, self.worker, todo, {"reason": "a test", "code": 1, "subcode": 0})
-            self.expected[todo[0] : todo[1]] = ["HELD"] * (todo[1] - todo[0])
-
-    def release(self) -> None:
-        """Release what is held."""
-        for start, stop in self.log.release(fold({}, LocalEvents(self.directory).read({}))):
-            self.expected[start:stop] = ["IDLE"] * (stop - start)
-
-    def rerun(self, start: int, length: int) -> None:
-        """Submit finished components again, with no worker at work on others, as in a new process."""
-        chosen = [c for c in range(start, min(start + length, SIZE)) if self.expected[c] in ("COMPLETED", "ERRORED")]
-        if chosen and not self.slots:
-            self.submission += 1
-            row = {"submission": self.submission, "first_job": self.worker, "chunk_size": 1, "components": join(chosen)}
-            self.directory.append_submission(row)
-            for component in chosen:
-                self.expected[component] = "IDLE"
+@pytest.fixture
+def directory(tmp_path: Path) -> MapDirectory:
+    """Return the directory of a local map that was submitted."""
+    builder = DirectoryBuilder(tmp_path)
+    builder.write_calls(b"[%d]" % number for number in range(NUMBER))
+    builder.write_info({"format": 1, "components": NUMBER, "uid": "u", "tag": "t", "engine": "local", "options": {}})
+    directory = builder.move_to(tmp_path / "t")
+    submit(directory, 0, 0, NUMBER)
+    return directory
 
 
-@contextlib.contextmanager
-def history() -> Iterator[History]:
-    """Give a history that begins, of a map that a process works on: this one."""
-    home = Path(tempfile.mkdtemp())
+def submit(directory: MapDirectory, number: int, start: int, stop: int) -> None:
+    """Note a submission of a range of components."""
+    row = {"submission": number, "first_job": number * 10_000, "chunk_size": 1, "components": [[start, stop]]}
+    directory.append_submission(row)
+
+
+def record(directory: MapDirectory, job: int, start: int, stop: int) -> None:
+    """Let components complete in a job directory."""
+    directory.job(job).mkdir(exist_ok=True)
+    with (directory.job(job) / "records.jsonl").open("a") as file:
+        file.writelines(f'{{"component":{n},"status":"COMPLETED","output":{n}}}\n' for n in range(start, stop))
+
+
+def event(directory: MapDirectory, kind: str, job: int, start: int, stop: int, records: int = 0) -> None:
+    """Append an event to the log."""
+    row = {"event": kind, "time": 1.0, "job": job, "worker": records, "start": start, "stop": stop, "reason": "why"}
+    with (directory.inner / "events.jsonl").open("a") as log:
+        log.write(json.dumps(row) + "\n")
+
+
+def test_looking_from_several_threads(directory: MapDirectory) -> None:
+    """Threads that look at a map at the same time take in each record and each event once."""
+    view = MapView("t", directory)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     try:
-        builder = DirectoryBuilder(home)
-        builder.write_calls([b"[]"] * SIZE)
-        builder.write_info({"format": wire.FORMAT, "uid": "u", "tag": "t", "components": SIZE, "engine": "local"})
-        directory = builder.move_to(home / "t")
-        with supervising(directory):
-            made = History(directory)
-            yield made
-            made.log.close()
+        with ThreadPoolExecutor(4) as pool:
+            for start in range(0, NUMBER - 100, 100):
+                record(directory, 0, start, start + 50)
+                for number in range(start + 50, start + 100):
+                    event(directory, "HELD", number, number, number + 1)
+                for _ in pool.map(lambda _: view.refresh(), range(4)):
+                    pass
+                held = start // 2 + 50
+                assert view.records.finished == held
+                assert view.counts()[ComponentStatus.HELD] == held
     finally:
-        shutil.rmtree(home)
+        sys.setswitchinterval(interval)
 
 
-@settings(max_examples=150, deadline=None)
-@given(steps=STEPS)
-def test_any_history_is_told_right(steps: list[tuple[str, int, int, int]]) -> None:
-    """Whether the log is read bit by bit or all at once, statuses and what is left to do are as they should be."""
-    with history() as made:
-        watching = MapView("t", made.directory)
-        for step, start, length, done in steps:
-            if step == "begin":
-                made.begin(start, length)
-            elif step == "run" and made.slots:
-                made.end(done)
-            elif step == "pause":
-                made.mark("SUSPENDED", "SUSPENDED")
-            elif step == "resume":
-                made.mark("UNSUSPENDED", "RUNNING")
-            elif step == "vacate" and made.slots:
-                made.end(0)
-            elif step == "hold":
-                made.hold()
-            elif step == "release":
-                made.release()
-            elif step == "rerun":
-                made.rerun(start, length)
-            elif step == "look":
-                watching.refresh()
-                assert watching.component_statuses == made.expected
-        for view in (watching, MapView("t", made.directory)):
-            view.refresh()
-            assert view.component_statuses == made.expected
-            assert view.finished == sum(status in ("COMPLETED", "ERRORED") for status in made.expected)
-            assert sorted(view.holds) == [c for c in range(SIZE) if made.expected[c] == "HELD"]
-            assert view.errored == made.expected.count("ERRORED")
-        left = [c for c in range(SIZE) if ComponentStatus(made.expected[c]) in ("IDLE", "RUNNING", "SUSPENDED")]
-        assert unfinished(made.directory) == list(join(left))
+def test_what_counts_after_many_submissions(directory: MapDirectory) -> None:
+    """Of a component that was submitted several times only the jobs of the last time count."""
+    event(directory, "HELD", 0, 0, NUMBER)
+    view = MapView("t", directory)
+    view.refresh()
+    assert view.counts() == {ComponentStatus.HELD: NUMBER}
+    for number in range(1, 4):
+        submit(directory, number, number * 10, number * 10 + 20)
+    event(directory, "HELD", 1, 0, 5, records=10_000)
+    event(directory, "ABORTED", 2, 20, 30, records=20_000)
+    event(directory, "ABORTED", 3, 40, 50, records=30_000)
+    record(directory, 20_000, 30, 31)
+    record(directory, 30_000, 31, 32)
+    for look in (view, MapView("t", directory)):
+        look.refresh()
+        assert look.counts() == {
+            ComponentStatus.HELD: NUMBER - 40,
+            ComponentStatus.IDLE: 19,
+            ComponentStatus.REMOVED: 20,
+            ComponentStatus.COMPLETED: 1,
+        }
+        assert look.status_of(31) is ComponentStatus.COMPLETED
+
+
+def test_a_submission_that_was_taken_back_and_another_one(directory: MapDirectory) -> None:
+    """Where a submission was taken back and another one made between two looks, what the first one had stands again."""
+    record(directory, 0, 0, NUMBER)
+    view = MapView("t", directory)
+    size = directory.submissions_size()
+    submit(directory, 1, 0, 100)
+    view.refresh()
+    assert view.counts() == {ComponentStatus.COMPLETED: NUMBER - 100, ComponentStatus.IDLE: 100}
+    directory.cut_submissions(size)
+    submit(directory, 1, 900, 910)
+    view.refresh()
+    assert view.counts() == {ComponentStatus.COMPLETED: NUMBER - 10, ComponentStatus.IDLE: 10}
+
+
+def test_a_process_that_starts_during_a_look(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs in a process that was not there yet when a look began, but is by its end, is running."""
+    answers = iter([False, True])
+    monkeypatch.setattr("htrun.engines.local.events.is_alive", lambda _: next(answers))
+    event(directory, "EXECUTE", 0, 0, 1)
+    view = MapView("t", directory)
+    view.refresh()
+    assert view.status_of(0) is ComponentStatus.RUNNING

@@ -38,9 +38,13 @@ class LocalEvents:
                     events += self._given_back(fold(jobs, events))
                 else:
                     events.append(self._event(row))
-        yield from events
-        if not alive:
-            yield from self._given_back(fold(jobs, events) if events else jobs)
+        over = {event.job for event in events if event.kind.is_final}
+        begun = [event for event in events if event.job not in over]  # of the others, how they ended says it all
+        yield from (event for event in events if event.kind.is_final)
+        yield from begun
+        if not alive and not is_alive(self._directory):  # nor was it started meanwhile
+            before = {job: state for job, state in jobs.items() if not state.is_over and job not in over}
+            yield from self._given_back(fold(before, begun) if begun else before)
 
     def _given_back(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield that jobs do not run any more."""
@@ -80,20 +84,32 @@ def event_log(directory: MapDirectory) -> Path:
 
 
 def has_ended(directory: MapDirectory) -> bool:
-    """Tell whether the process of a map has said that it ends by itself, or when it was told to."""
+    """Tell whether the process of a map has said that it ends, and has known of all that was submitted."""
     try:
-        lines = event_log(directory).read_bytes().splitlines()
-    except FileNotFoundError:
+        row = json.loads(_log_from(directory, near_end(directory)).splitlines()[-1])
+        return bool(row["event"] == "END" and row["submissions"] == len(directory.read_submissions()))
+    except (IndexError, ValueError, KeyError, TypeError):  # there is no line, or a torn one
         return False
-    return bool(lines) and lines[-1].startswith(b'{"event":"END"')
 
 
-def carried_out(directory: MapDirectory) -> int:
-    """Return how many of the orders to a map have been carried out."""
+def near_end(directory: MapDirectory) -> int:
+    """Return a position in the event log, some lines before its end, the last of which may be torn."""
+    path = event_log(directory)
+    return max(0, path.stat().st_size - _LAST_BYTES) if path.exists() else 0
+
+
+def carried_out(directory: MapDirectory, position: int = 0) -> int:
+    """Return the number of the last order to a map that its log, from a position on, says was carried out."""
+    return _orders(_log_from(directory, position))
+
+
+def _log_from(directory: MapDirectory, position: int) -> bytes:
     try:
-        return _orders(event_log(directory).read_bytes())
+        with event_log(directory).open("rb") as file:
+            file.seek(position)
+            return file.read()
     except FileNotFoundError:
-        return 0
+        return b""
 
 
 class EventLog:
@@ -157,6 +173,7 @@ class EventLog:
         return self._next_job - 1
 
 
+_LAST_BYTES = 1 << 16
 _JOB = re.compile(rb'"job":(\d+)')
 _ORDER = re.compile(rb'"event":"ORDER",[^\n]*"number":(\d+)')
 

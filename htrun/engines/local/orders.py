@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.local.events import EventLog, LocalEvents, carried_out, event_log, has_ended
+from htrun.engines.local.events import EventLog, LocalEvents, carried_out, event_log, has_ended, near_end
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import WAKE, is_alive, send, start, supervising
 from htrun.exceptions import EngineError
@@ -42,6 +42,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
     EngineError
     """
     with directory.lock("orders"):
+        position = near_end(directory)
         path = _orders_file(directory)
         drop_torn_line(str(path))
         with path.open("ab") as file:
@@ -50,7 +51,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
             os.fsync(file.fileno())
         number = len(read(directory))
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while carried_out(directory) < number:
+        while carried_out(directory, position) < number:
             if not is_alive(directory):
                 _carry_out_here(directory)
                 continue
@@ -58,7 +59,7 @@ def give(directory: MapDirectory, order: str, reason: str) -> None:
                 raise EngineError("the process of the map does not answer")
             send(directory, WAKE)
             pause = time.monotonic() + _WAKE_SECONDS
-            while carried_out(directory) < number and time.monotonic() < pause:
+            while carried_out(directory, position) < number and time.monotonic() < pause:
                 time.sleep(0.02)
 
 
@@ -88,13 +89,14 @@ def _carry_out_here(directory: MapDirectory) -> None:
     begin = False
     try:
         with supervising(directory):
+            submissions = directory.read_submissions()
             ended = has_ended(directory)
             log = EventLog(event_log(directory))
             for order in read(directory)[log.orders :]:
                 if order["order"] == "hold":
-                    for todo in unfinished(directory):
+                    for todo in unfinished(directory, submissions):
                         details = {"reason": order["reason"], "code": 1, "subcode": 0}
-                        log.range_event("HELD", 0, _last_job(directory), todo, details)
+                        log.range_event("HELD", 0, submissions[-1].first_job, todo, details)
                     ended = True
                 elif order["order"] == "release":
                     log.release(fold({}, LocalEvents(directory).read({})))
@@ -102,14 +104,11 @@ def _carry_out_here(directory: MapDirectory) -> None:
                 elif order["order"] in ("run", "resume"):
                     begin = True
                 log.order_done()
-            if ended:
-                log.write("END")
+            begin = begin and bool(unfinished(directory, submissions))
+            if ended and not begin:  # else it is there to be carried on, whatever becomes of the start
+                log.write("END", submissions=len(submissions))
             log.close()
     except EngineError:
         return  # another process has begun to work on it meanwhile
-    if begin and unfinished(directory):
+    if begin:
         start(directory)
-
-
-def _last_job(directory: MapDirectory) -> int:
-    return directory.read_submissions()[-1].first_job

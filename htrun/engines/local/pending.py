@@ -10,17 +10,19 @@ from htrun.runner.records import recorded_components
 from htrun.state import ComponentStatus, fold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from htrun.store import MapDirectory
+    from htrun.submissions import Submission
 
 _DONE, _TODO = b"\0", b"\1"
 
 
-def unfinished(directory: MapDirectory) -> list[tuple[int, int]]:
+def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> list[tuple[int, int]]:
     """Return the components that have no record since they were submitted last, and are not held, as ranges."""
     todo = bytearray(directory.components)
     names = [int(name) for name in directory.job_names()]
     states = fold({}, LocalEvents(directory).read({}))
-    submissions = directory.read_submissions()
     ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
     for submission, end in zip(submissions, ends, strict=True):
         for start, stop in submission.components:

@@ -41,8 +41,13 @@ _SUPERVISE = (
 )
 
 
+_started: set[int] = set()
+"""The processes that this one has started, and not let go of."""
+
+
 def start(directory: MapDirectory) -> None:
     """Start the detached process that works on a map, and wait until it does; raises EngineError."""
+    _bury()
     with _log_file(directory).open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", _SUPERVISE, str(directory.path)],
@@ -59,6 +64,16 @@ def start(directory: MapDirectory) -> None:
         time.sleep(0.002)
     _logger.info("started process %d for %s", process.pid, directory.path)
     process.returncode = 0  # it goes on without us; nobody waits for it here
+    _started.add(process.pid)
+
+
+def _bury() -> None:
+    """Let go of those that have ended: they would be zombies for as long as this process lives."""
+    for pid in list(_started):
+        with contextlib.suppress(ChildProcessError):  # somebody else has
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _started.discard(pid)
 
 
 def stop(directory: MapDirectory) -> None:

@@ -21,6 +21,7 @@ from htrun.state import fold
 
 if TYPE_CHECKING:
     from htrun.store import MapDirectory
+    from htrun.submissions import Submission
 
 
 def cpus_each(directory: MapDirectory) -> int:
@@ -44,8 +45,9 @@ def work(directory: MapDirectory) -> bool:
     def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
         log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
 
-    todo = unfinished(directory)
-    first_job = directory.read_submissions()[-1].first_job
+    submissions = directory.read_submissions()
+    todo = unfinished(directory, submissions)
+    first_job = submissions[-1].first_job
     supervisor = Supervisor(
         Spec(info["target"]["reference"], str(directory.sources), file, holds=True),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
@@ -55,7 +57,7 @@ def work(directory: MapDirectory) -> bool:
         max_failures=options.get("max_failures", 0),
         on_event=on_event,
         on_fork=_die_with_parent(),
-        on_wake=lambda: _carry_out_orders(directory, supervisor, log),
+        on_wake=lambda: _carry_out_orders(directory, submissions, supervisor, log),
     )
     interrupted = []
 
@@ -72,11 +74,14 @@ def work(directory: MapDirectory) -> bool:
     remove_tree(str(directory.inner / wire.SCRATCH))
     if interrupted and STOP not in interrupted:
         raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
-    log.write("END")
+    log.write("END", submissions=len(submissions))
     return not interrupted
 
 
-def _carry_out_orders(directory: MapDirectory, supervisor: Supervisor, log: EventLog) -> None:
+def _carry_out_orders(
+    directory: MapDirectory, submissions: list[Submission], supervisor: Supervisor, log: EventLog
+) -> None:
+    """Carry out what orders there are; what was submitted since is added to the submissions that are known."""
     for order in orders.read(directory)[log.orders :]:
         if order["order"] == "pause":
             supervisor.pause()
@@ -89,10 +94,11 @@ def _carry_out_orders(directory: MapDirectory, supervisor: Supervisor, log: Even
         elif order["order"] == "release":
             supervisor.add(log.release(fold({}, LocalEvents(directory).read({}))))
         elif order["order"] == "run":
-            submission = directory.read_submissions()[-1]
-            for slot in supervisor.slots:
-                slot.directory = str(directory.job(submission.first_job + slot.number))
-            supervisor.add(submission.components)
+            for submission in directory.read_submissions()[len(submissions) :]:
+                submissions.append(submission)
+                for slot in supervisor.slots:
+                    slot.directory = str(directory.job(submission.first_job + slot.number))
+                supervisor.add(submission.components)
         log.order_done()
 
 
