@@ -42,6 +42,12 @@ def test_other_tags_are_refused(tag: str) -> None:
     assert caught.value.reason in str(caught.value)
 
 
+def test_a_tag_is_a_text() -> None:
+    """A tag of another type is refused as well."""
+    with pytest.raises(InvalidTag, match="of type int"):
+        check_tag(5)  # type: ignore[arg-type]
+
+
 def test_made_up_tags_are_tags() -> None:
     """A made-up tag has three words, and is one that users could have chosen."""
     for _ in range(50):
