@@ -111,7 +111,7 @@ class MapBuilder:
     def __repr__(self) -> str:
         return f"MapBuilder(func = {self.func}, map_options = {self.map_options or {}})"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         """Add a call."""
         self._calls.append((args, kwargs))
 
@@ -159,7 +159,7 @@ class MappedFunction(Wrapper):
     def __repr__(self) -> str:
         return f"MappedFunction(func = {self.func}, map_options = {self.map_options})"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function here and now."""
         return self.func(*args, **kwargs)
 
