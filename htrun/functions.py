@@ -136,9 +136,8 @@ class Function:
         except UsageError:
             raise
         except Exception as error:
-            with suppress(
-                Exception
-            ):  # with a lock beside the function, say: it is there as well where that is imported
+            # There may be a lock beside a function, say: where its module is imported, that is there as well.
+            with suppress(Exception):
                 return self._dumps_as(value, bring, by_reference=True)
             what = f"the function {self.text}" if bring is None else "an argument"
             raise UsageError(f"{what} cannot be pickled: {type(error).__name__}: {error}") from error
