@@ -21,6 +21,7 @@ from htrun.exceptions import (
     ReservedOptionKeyword,
     TagAlreadyExists,
     TagNotFound,
+    UsageError,
 )
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates
@@ -224,6 +225,10 @@ def test_what_makes_no_map(api: Shell) -> None:
         htrun.map(same, [1, 2], map_options=htrun.MapOptions(request_memory=["1", "2", "3"]))
     with pytest.raises(ReservedOptionKeyword):
         htrun.MapOptions(universe="vanilla")
+    options: Any = {"request_memory": "1GB"}
+    for make in (htrun.mapped(options), lambda f: htrun.build_map(f, options), lambda f: htrun.map(f, [1], options)):
+        with pytest.raises(UsageError, match=r"MapOptions\(\*\*options\)"):
+            make(same)
     builder = htrun.build_map(same)
     with pytest.raises(NoMapYet):
         _ = builder.map
