@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -33,6 +34,15 @@ class HtrunError(Exception):
     """The base of every error that htrun raises on purpose."""
 
     exit_code = ExitCode.USAGE
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), self.__dict__  # what __init__ takes is not what is in args
+
+
+def _restore(kind: type[HtrunError], args: tuple[Any, ...]) -> HtrunError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 HTMapException = HtrunError

@@ -43,7 +43,8 @@ class Function:
 
     Functions travel by value, those of the user's own modules too: so a script or notebook need not be imported, and
     run, on the node. Classes travel by reference where they can, so that what comes back is of the class that is known
-    here; the sources of their modules go with them.
+    here; the sources of their modules go with them. Functions that cannot travel by value, since they use a lock of
+    their module's, do as classes do.
 
     Parameters
     ----------
@@ -133,16 +134,25 @@ class Function:
         return _json(base64.b64encode(self._dumps((list(args), dict(kwargs)), bring)).decode("ascii"))
 
     def _dumps(self, value: Any, bring: Callable[[TransferPath], str] | None) -> bytes:
+        try:
+            return self._dumps_as(value, bring)
+        except UsageError:
+            raise
+        except Exception as error:
+            # There may be a lock beside a function, say: where its module is imported, that is there as well.
+            with suppress(Exception):
+                return self._dumps_as(value, bring, by_reference=True)
+            what = f"the function {self.text}" if bring is None else "an argument"
+            raise UsageError(f"{what} cannot be pickled: {type(error).__name__}: {error}") from error
+
+    def _dumps_as(
+        self, value: Any, bring: Callable[[TransferPath], str] | None, *, by_reference: bool = False
+    ) -> bytes:
         stream = io.BytesIO()
-        pickler = _Pickler(stream, self._resolver, bring)
+        pickler = _Pickler(stream, self._resolver, bring, by_reference=by_reference)
         with _pickling:
             try:
                 pickler.dump(value)
-            except Exception as error:
-                if isinstance(error, UsageError):
-                    raise
-                what = f"the function {self.text}" if bring is None else "an argument"
-                raise UsageError(f"{what} cannot be pickled: {type(error).__name__}: {error}") from error
             finally:
                 pickler.forget()
         self._modules |= pickler.modules - pickler.scripts
@@ -208,18 +218,27 @@ def _reduce_cached(function: Any) -> tuple[Any, ...]:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded."""
+    """Pickles functions of the user's modules by value, and notes which modules are needed where it is loaded.
+
+    With ``by_reference``, only those of modules that cannot be imported there travel by value.
+    """
 
     dispatch_table: ClassVar[Any] = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
     def __init__(
-        self, stream: io.BytesIO, resolver: Resolver, bring: Callable[[TransferPath], str] | None = None
+        self,
+        stream: io.BytesIO,
+        resolver: Resolver,
+        bring: Callable[[TransferPath], str] | None = None,
+        *,
+        by_reference: bool = False,
     ) -> None:
         super().__init__(stream, protocol=5)  # the newest that Python 3.8 reads
         self.modules: set[str] = set()
         self.files: set[str] = set()
         self._resolver = resolver
         self._bring = bring
+        self._by_reference = by_reference
         self._by_value: dict[ModuleType, str] = {}
 
     def persistent_id(self, obj: Any) -> str | None:
@@ -273,6 +292,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return
         found = self._resolver.find(module.__name__)
         whole = found is None or found.file is None or str(found.file) != file or _makes_maps(module)
+        if self._by_reference and not whole:
+            return
         cloudpickle.register_pickle_by_value(module)
         self._by_value[module] = _ALL if whole else _FUNCTIONS
 

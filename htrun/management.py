@@ -115,7 +115,9 @@ def status(
     include_meta : bool
         Include the data on disk, and the memory and the time that components took.
     """
-    return reports.status_table(_rows(maps, state=include_state, meta=include_meta))
+    return reports.status_table(
+        _rows(maps, state=include_state, meta=include_meta), state=include_state, meta=include_meta
+    )
 
 
 def status_json(
@@ -150,7 +152,9 @@ def status_csv(
     include_state, include_meta : bool
         See ``status``.
     """
-    return reports.status_csv(_rows(maps, state=include_state, meta=include_meta))
+    return reports.status_csv(
+        _rows(maps, state=include_state, meta=include_meta), state=include_state, meta=include_meta
+    )
 
 
 def _rows(maps: Iterable[Map] | None, *, state: bool, meta: bool) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
-from htrun.exceptions import EmptyMap, EngineError, NoMapYet
+from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
 from htrun.logs import start_logging
 from htrun.maps import Map
@@ -103,7 +103,7 @@ class MapBuilder:
 
     def __init__(self, func: Callable[..., Any], map_options: MapOptions | None = None, tag: str | None = None) -> None:
         self.func = func
-        self.map_options = map_options
+        self.map_options = _checked(map_options)
         self.tag = tag
         self._calls: list[Call] = []
         self._map: Map | None = None
@@ -111,7 +111,7 @@ class MapBuilder:
     def __repr__(self) -> str:
         return f"MapBuilder(func = {self.func}, map_options = {self.map_options or {}})"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         """Add a call."""
         self._calls.append((args, kwargs))
 
@@ -153,13 +153,14 @@ class MappedFunction(Wrapper):
 
     def __init__(self, func: Callable[..., Any], map_options: MapOptions | None = None) -> None:
         self.func = func
-        self.map_options = map_options if map_options is not None else MapOptions()
+        options = _checked(map_options)
+        self.map_options = MapOptions() if options is None else options
         functools.update_wrapper(self, func)
 
     def __repr__(self) -> str:
         return f"MappedFunction(func = {self.func}, map_options = {self.map_options})"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function here and now."""
         return self.func(*args, **kwargs)
 
@@ -192,7 +193,8 @@ def _create(
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
-    given = [] if map_options is None else [map_options]
+    options = _checked(map_options)
+    given = [] if options is None else [options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)
     request = MapRequest(
         target=function,
@@ -218,6 +220,14 @@ def _create(
     if not quiet and _is_interactive():
         print(f"Created map {map_.tag} with {len(map_)} components")  # noqa: T201 (as HTMap does)
     return map_
+
+
+def _checked(map_options: MapOptions | None) -> MapOptions | None:
+    if map_options is None or isinstance(map_options, MapOptions):
+        return map_options
+    kind = type(map_options).__name__
+    hint = ": give MapOptions(**options)" if isinstance(map_options, dict) else ""
+    raise UsageError(f"map_options are an object of MapOptions, not of type {kind}{hint}")
 
 
 def _is_interactive() -> bool:

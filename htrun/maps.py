@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from htrun.exceptions import (
     OutputNotFound,
     RunDied,
     TimeoutError,
+    UsageError,
 )
 from htrun.export import write_results
 from htrun.logs import start_logging
@@ -431,11 +433,11 @@ class Map(Sequence[Any]):
 
     def set_memory(self, memory: int) -> None:
         """Request an amount of memory for each component, in MB; those that run see it when they start anew."""
-        self._now().edit("request_memory", memory)
+        self._now().edit("request_memory", _amount("memory", memory))
 
     def set_disk(self, disk: int) -> None:
         """Request an amount of disk space for each component, in KB; those that run see it when they start anew."""
-        self._now().edit("request_disk", disk)
+        self._now().edit("request_disk", _amount("disk", disk))
 
     def rerun(self, components: Iterable[int] | None = None) -> None:
         """Run components again from scratch, all of them by default, as they were submitted first.
@@ -476,3 +478,13 @@ class Map(Sequence[Any]):
         if not self.exists:
             raise MapWasRemoved(self.tag)
         self._control.remove(force=force)
+
+
+def _amount(name: str, value: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"{name}: {value!r} is no whole number from 1")
+    return number

@@ -272,10 +272,18 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
     return row
 
 
-def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain) -> str:
-    """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag."""
+def status_table(
+    rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain, *, state: bool = True, meta: bool = True
+) -> str:
+    """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag.
+
+    The columns are there without any map too; ``state`` and ``meta`` are those of the rows.
+    """
     from tabulate import tabulate  # only now: it costs start-up time
 
+    columns = ["Tag"]
+    columns += [status.value for status in ComponentStatus.display_statuses()] if state else []
+    columns += ["Local Data", "Max Memory", "Max Runtime", "Total Runtime"] if meta else []
     table = []
     for row in rows:
         cells = {"Tag": f"{'* ' if row['transient'] else ''}{row['tag']}"}
@@ -287,7 +295,7 @@ def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = pla
             cells["Max Runtime"] = duration(row["max_runtime"])
             cells["Total Runtime"] = duration(row["total_runtime"])
         table.append(cells)
-    names = list(dict.fromkeys(name for cells in table for name in cells)) or ["Tag"]
+    names = list(dict.fromkeys(name for cells in table for name in cells)) or columns
     body = [[cells.get(name, "0") for name in names] for cells in table]
     return tabulate(body, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
 
@@ -298,8 +306,8 @@ def status_json(rows: Iterable[dict[str, Any]], *, compact: bool = False) -> str
     return json.dumps(table, indent=None if compact else 2, separators=(",", ":") if compact else None)
 
 
-def status_csv(rows: Iterable[dict[str, Any]]) -> str:
-    """Return ``status_row`` of maps as CSV, a column a status."""
+def status_csv(rows: Iterable[dict[str, Any]], *, state: bool = True, meta: bool = True) -> str:
+    """Return ``status_row`` of maps as CSV, a column a status; see ``status_table``."""
     import csv
     import io
 
@@ -309,7 +317,10 @@ def status_csv(rows: Iterable[dict[str, Any]]) -> str:
         | row.get("component_status_counts", {})
         for row in rows
     ]
-    names = list(dict.fromkeys(name for row in flat for name in row)) or ["tag"]
+    columns = ["tag", "transient", "components"]
+    columns += ["local_data", "max_memory", "max_runtime", "total_runtime"] if meta else []
+    columns += [status.value for status in ComponentStatus.display_statuses()] if state else []
+    names = list(dict.fromkeys(name for row in flat for name in row)) or columns
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval=0, lineterminator="\n")
     writer.writeheader()

@@ -44,9 +44,9 @@ _REASONS: dict[str, str] = {
     _RUNNER: "executable Cmd transfer_executable arguments args arguments2 shell universe JobUniverse",
     _DIRECTORY: "initialdir initial_dir Iwd job_iwd remote_initialdir remote_initial_dir RemoteIwd",
     _LOG: "log UserLog log_xml UserLogUseXML submit_event_notes LogNotes SubmitEventNotes",
-    _NAME: "batch_name JobBatchName",
+    _NAME: "batch_name JobBatchName jobbatchname",
     _COMPONENT: "component",
-    _INTERNAL: "IsHTRunJob HtrunMap HtrunSubmission",
+    _INTERNAL: "IsHTRunJob HtrunMap HtrunSubmission IsHTMapJob",
     _STATE: "ClusterId ProcId JobStatus GlobalJobId Cluster Process",
     _NO_RUN: "noop_job IsNoopJob skip_if_dataflow SkipIfDataflow",
     _AT_ONCE: "max_materialize JobMaterializeLimit max_idle materialize_max_idle JobMaterializeMaxIdle",
@@ -61,7 +61,9 @@ def _normalized(key: str) -> str:
 
 
 RESERVED_KEYS: frozenset[str] = frozenset(name for names in _REASONS.values() for name in names.split()) | {
-    f"{prefix}{name}" for prefix in ("+", "MY.") for name in ("component", "IsHTRunJob", "HtrunMap", "HtrunSubmission")
+    f"{prefix}{name}"
+    for prefix in ("+", "MY.")
+    for name in ("component", "IsHTRunJob", "IsHTMapJob", "HtrunMap", "HtrunSubmission")
 }
 """Reserved options as they are mostly spelled; case, underscores, and a leading ``+`` or ``MY.`` change nothing."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from functools import total_ordering
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MAX_SHOWN = 200
 
 
+@total_ordering
 class TransferPath:
     """Where a file or directory is: on this machine, or behind a URL if there is a protocol.
 
@@ -96,6 +98,18 @@ class TransferPath:
 
     def __truediv__(self, other: str | os.PathLike[str]) -> TransferPath:
         return self._sibling(self._path / other)
+
+    def __rtruediv__(self, other: str | os.PathLike[str]) -> TransferPath:
+        return self._sibling(other / self._path)
+
+    def __lt__(self, other: TransferPath) -> bool:
+        if not isinstance(other, TransferPath):
+            return NotImplemented
+        return self._key() < other._key()
+
+    def _key(self) -> tuple[Any, ...]:
+        """Return what paths are sorted by: first the local ones, then by server, and there as pathlib does."""
+        return (self.is_remote, self.protocol or "", self.location or "", self._path.parts, str(self))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -12,7 +12,7 @@ from htrun.cli import complain
 from htrun.cli.common import select, selectors, status_option, tag_argument
 from htrun.cli.terminal import worst
 from htrun.control import MapControl
-from htrun.exceptions import ExitCode, HtrunError, TagNotFound, UsageError
+from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
 from htrun.settings import load
 
 if TYPE_CHECKING:
@@ -159,7 +159,11 @@ def retag(tag: str, new: str) -> ExitCode:
       htrun retag mildly-safe-gnu scan
     """
     map_ = MapControl.load(tag, load())
-    map_.retag(new)
+    try:
+        map_.retag(new)
+    except TagAlreadyExists as error:
+        hint = f"choose another one, or remove that map with 'htrun remove {new}'"
+        raise UsageError(f"tag {new!r} is taken by {error.path}: {hint}") from None
     click.echo(f"{tag} is {new} now, in {map_.path}", err=True)
     return ExitCode.OK
 

@@ -155,7 +155,7 @@ _ACTIVATIONS = {
 
 
 @click.command()
-@click.option("--shell", type=click.Choice(list(_ACTIVATIONS)), required=True, help="Your shell.")
+@click.option("--shell", type=click.Choice(list(_ACTIVATIONS), case_sensitive=False), required=True, help="Your shell.")
 @click.option("--force", is_flag=True, help="Append the command even if it is there already.")
 @click.option(
     "--destination",

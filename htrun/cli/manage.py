@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 @click.option("--state/--no-state", default=True, show_default=True, help="How many components are in each status.")
 @click.option("--meta/--no-meta", default=True, show_default=True, help="Sizes and times.")
 @click.option(
-    "--format", "format_", type=click.Choice(["text", "json", "json_compact", "csv"]), default="text", show_default=True
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "json_compact", "csv"], case_sensitive=False),
+    default="text",
+    show_default=True,
 )
 @click.option("--live/--no-live", default=False, help="Show the table anew every second, until Ctrl-C.")
 @color_option
@@ -67,9 +71,9 @@ def status(
         chosen = select(settings, tags, patterns, all_=all_, default_all=True)
         rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
         if format_ == "text":
-            return reports.status_table(rows, style)
+            return reports.status_table(rows, style, state=state, meta=meta)
         if format_ == "csv":
-            return reports.status_csv(rows).removesuffix("\n")
+            return reports.status_csv(rows, state=state, meta=meta).removesuffix("\n")
         return reports.status_json(rows, compact=format_ == "json_compact")
 
     if live:

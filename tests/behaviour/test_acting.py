@@ -177,7 +177,10 @@ def test_renaming_by_command(shell: Shell) -> None:
     assert steps.ran.count(0) == 2
     shell(*steps.words, "--detach")  # the tag is free
     shell("wait", "t")
-    assert "taken" in shell("retag", "t", "new", code=4).stderr
+    taken = shell("retag", "t", "new", code=4).stderr
+    assert "is taken by" in taken
+    assert "'htrun remove new'" in taken
+    assert "--overwrite" not in taken  # which is no option of this command
 
 
 def test_cleaning_by_command(shell: Shell) -> None:

@@ -7,14 +7,15 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 import htrun
+from htrun.exceptions import UsageError
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates, gated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.behaviour.conftest import Shell
 
@@ -165,11 +166,15 @@ def test_a_map_that_is_over_is_left_alone(api: Shell) -> None:
 
 
 def test_edits_are_in_the_jobs(api: Shell, request: pytest.FixtureRequest) -> None:
-    """On the pool, new requests of memory and disk are those of all jobs; here they say nothing."""
+    """On the pool, new requests of memory and disk are those of all jobs; here they say nothing. They are numbers."""
     options = {"requirements": NEVER} if api.engine == "htcondor" else {}
     gates = Gates(api, number=2, **options)
     gates.map.set_memory(123)
     gates.map.set_disk(45678)
+    for nonsense in ("5GB", 1.5, 0, -1, None):
+        for edit in (gates.map.set_memory, gates.map.set_disk):
+            with pytest.raises(UsageError, match="no whole number"):
+                edit(nonsense)  # type: ignore[arg-type]
     if api.engine == "htcondor":
         tool: Callable[..., str] = request.getfixturevalue("condor_tool")
         rows = tool("condor_q", "-af", "Iwd", "RequestMemory", "RequestDisk").splitlines()

@@ -28,6 +28,7 @@ from htrun.exceptions import (
     ReservedOptionKeyword,
     TagAlreadyExists,
     TagNotFound,
+    UsageError,
 )
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates
@@ -204,7 +205,21 @@ def test_tables_of_maps(api: Shell) -> None:
     assert other.tag not in htrun.status([m])
     assert "Completed" not in htrun.status([m], include_state=False)
     assert "Data" not in htrun.status([m], include_meta=False)
-    assert htrun.status([])
+
+
+def test_tables_of_no_maps(api: Shell) -> None:
+    """Without maps there are the same columns, so that what reads a table need not care."""
+    made = [htrun.map(same, [1])]
+    made[0].wait(timeout=60)
+    for what in (
+        {},
+        {"include_state": False},
+        {"include_meta": False},
+        {"include_state": False, "include_meta": False},
+    ):
+        assert htrun.status([], **what).split("\n")[0].split() == htrun.status(made, **what).split("\n")[0].split()
+        assert htrun.status_csv([], **what).splitlines() == htrun.status_csv(made, **what).splitlines()[:1]
+    assert json.loads(htrun.status_json([])) == {}
 
 
 def test_what_makes_no_map(api: Shell) -> None:
@@ -217,12 +232,25 @@ def test_what_makes_no_map(api: Shell) -> None:
         htrun.map(same, [1, 2], map_options=htrun.MapOptions(request_memory=["1", "2", "3"]))
     with pytest.raises(ReservedOptionKeyword):
         htrun.MapOptions(universe="vanilla")
+    options: Any = {"request_memory": "1GB"}
+    for make in (htrun.mapped(options), lambda f: htrun.build_map(f, options), lambda f: htrun.map(f, [1], options)):
+        with pytest.raises(UsageError, match=r"MapOptions\(\*\*options\)"):
+            make(same)
     builder = htrun.build_map(same)
     with pytest.raises(NoMapYet):
         _ = builder.map
     with pytest.raises(EmptyMap), builder:
         assert len(builder) == 0
     assert htrun.get_tags() == ()
+
+
+def test_arguments_may_have_any_name(api: Shell) -> None:
+    """Builders and mapped functions pass on arguments that are called as their own ones are."""
+    names = {"self": 1, "func": 2, "args": 3, "kwargs": 4, "tag": 5}
+    with htrun.build_map(lambda **given: given) as builder:
+        builder(**names)
+    assert builder.map.get(0, timeout=60) == names
+    assert htrun.mapped(lambda **given: given)(**names) == names
 
 
 # Names and bases are those of HTMap's manual, 6.14.

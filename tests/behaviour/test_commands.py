@@ -117,6 +117,7 @@ def test_status_as_data(shared: Shared) -> None:
         assert 0 < data["t"]["max_runtime"] <= data["t"]["total_runtime"] < 10
     rows = {row["tag"]: row for row in csv.DictReader(io.StringIO(shell("status", "--format", "csv").stdout))}
     assert (rows["t"]["ERRORED"], rows["t"]["COMPLETED"], rows["other"]["COMPLETED"]) == ("2", "5", "2")
+    assert parse(shell("status", "--format", "JSON").stdout) == parse(text)
     bare = parse(shell("status", "--format", "json", "--no-state", "--no-meta").stdout)["t"]
     assert set(bare) == {"tag", "transient", "components"}
 

@@ -112,7 +112,7 @@ def test_autocompletion_appends_to_what_the_shell_reads(local: Shell, name: str)
     local("autocompletion", "--shell", name, "--force")
     assert path.read_text().count(f"{name}_source") == 2
     other = local.home / "deep" / "rc"
-    local("autocompletion", "--shell", name, "--destination", other)
+    local("autocompletion", "--shell", name.upper(), "--destination", other)
     assert other.read_text().count(f"{name}_source") == 1
     assert path.read_text().count(f"{name}_source") == 2
 

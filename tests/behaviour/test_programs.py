@@ -264,6 +264,28 @@ MODULES = {
         def title(penguin):
             return colony.names.title(penguin.name)
         """,
+    "guards.py": """
+        import functools
+        import threading
+
+        lock = threading.Lock()
+        local = threading.local()
+
+        def guarded(x):
+            with lock:
+                local.x = x
+            if x < 0:
+                raise ValueError("below")
+            return local.x + 1
+
+        @functools.singledispatch
+        def kind(x):
+            return "another"
+
+        @kind.register
+        def _(x: int):
+            return "int"
+        """,
     "colony/__init__.py": "",
     "colony/names.py": """
         from . import ranks
@@ -280,6 +302,7 @@ MODULES = {
         """,
 }
 MODULES_SCRIPT = """
+import guards
 import penguins
 from checks import check, done
 from colony.names import title
@@ -309,6 +332,13 @@ check(lambda bird: bird.kind, birds, lambda outputs: outputs[0] is Kind.KING and
 check(imports_inside, ["Gwen"], lambda outputs: type(outputs[0]) is Penguin and outputs[0].kind == "Sir")
 check(makes, ["Gwen"], lambda outputs: type(outputs[0]) is Local and outputs[0].kind is Kind.KING)
 check(lambda pair: pair, [(birds[0], {"kind": Kind.KING})], lambda outputs: type(outputs[0][0]) is Penguin)
+# These have locks and the like beside them, and so cannot be pickled but by their names.
+check(guards.guarded, [1, 2], [2, 3])
+check(lambda x: [guards.guarded(x), guards.kind(x)], [1], [[2, "int"]])
+check(guards.kind, [1, "1"], ["int", "another"])
+check(lambda f: f(1), [guards.guarded, guards.kind], [2, "int"])
+below = htrun.map(guards.guarded, [-1]).get_err(0)
+assert below.stack_summary[-1].line == 'raise ValueError("below")', below.stack_summary[-1].line
 hungry = htrun.map(weigh, [Penguin("Gary", Kind.KING)])
 error = hungry.get_err(0)
 assert error.exception_msg == "penguins.TooHungry: Gary", error.exception_msg

@@ -159,4 +159,4 @@ def test_any_history_is_told_right(steps: list[tuple[str, int, int, int]]) -> No
             assert sorted(view.holds) == [c for c in range(SIZE) if made.expected[c] == "HELD"]
             assert view.errored == made.expected.count("ERRORED")
         left = [c for c in range(SIZE) if ComponentStatus(made.expected[c]) in ("IDLE", "RUNNING", "SUSPENDED")]
-        assert unfinished(made.directory) == list(join(left))
+        assert unfinished(made.directory, made.directory.read_submissions()) == list(join(left))

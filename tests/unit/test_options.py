@@ -161,6 +161,16 @@ def test_the_reserved_keys_that_are_told_are_reserved(key: str) -> None:
         option_key(key)
 
 
+def test_what_htmap_reserves_is_told() -> None:
+    """Every key of RESERVED_KEYS in HTMap's manual (6.7) is there, spelled as it is there."""
+    assert {
+        *("+IsHTMapJob", "+component", "IsHTMapJob", "MY.IsHTMapJob", "MY.component", "arguments", "component"),
+        *("executable", "jobbatchname", "log", "should_transfer_files", "stderr", "stdout", "submit_event_notes"),
+        *("transfer_executable", "transfer_input_files", "transfer_output_files", "transfer_output_remaps", "universe"),
+        "when_to_transfer_output",
+    } <= MapOptions.RESERVED_KEYS
+
+
 @pytest.mark.parametrize("key", FREE)
 def test_other_options_are_free(key: str) -> None:
     """What does not interfere with our jobs can be asked for."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
-from typing import TYPE_CHECKING
+import pickle
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,6 @@ from htrun import exceptions
 from htrun.exceptions import ExitCode, InvalidTag, TagAlreadyExists, TagNotFound
 from htrun.store import DirectoryBuilder
 from htrun.tags import TagRegistry, check_tag, make_up_tag
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def make(registry: TagRegistry, tag: str, parent: Path) -> None:
@@ -40,6 +39,12 @@ def test_other_tags_are_refused(tag: str) -> None:
         check_tag(tag)
     assert caught.value.tag == tag
     assert caught.value.reason in str(caught.value)
+
+
+def test_a_tag_is_a_text() -> None:
+    """A tag of another type is refused as well."""
+    with pytest.raises(InvalidTag, match="of type int"):
+        check_tag(5)  # type: ignore[arg-type]
 
 
 def test_made_up_tags_are_tags() -> None:
@@ -84,6 +89,27 @@ def test_every_error_has_an_exit_code_and_a_text() -> None:
         assert issubclass(kind, exceptions.HtrunError)
         assert kind.exit_code in ExitCode
         assert kind.__doc__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.TagNotFound("a", ["b"]),
+        exceptions.TagAlreadyExists("a", Path("/b")),
+        exceptions.CannotRerunComponents("a", [1, 2], "IDLE"),
+        exceptions.MissingSetting("a"),
+        exceptions.OutputNotFound("not there"),
+        exceptions.MapComponentError("errored"),
+        exceptions.BadInputs([exceptions.InputError("a", 1, "b")], 2),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_travel_between_processes(error: exceptions.HtrunError) -> None:
+    """Errors that are pickled or copied, as process pools do, have the same text and the same attributes."""
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(other) is type(error)
+        assert (str(other), other.args) == (str(error), error.args)
+        assert {**vars(other), "errors": ()} == {**vars(error), "errors": ()}
 
 
 def test_what_the_package_offers() -> None:

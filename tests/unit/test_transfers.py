@@ -58,6 +58,8 @@ def test_parse(text: str, protocol: str | None, location: str | None, path: str)
         pytest.param(TransferPath.parse("s3://h/a/b").parent, "s3://h/a", id="the parent of a URL"),
         pytest.param(TransferPath.parse("s3://h/a/b.c").with_suffix(".d"), "s3://h/a/b.d", id="another suffix"),
         pytest.param(TransferPath("a") / Path("b"), "a/b", id="joined locally"),
+        pytest.param("a" / TransferPath("b"), "a/b", id="joined to a text"),
+        pytest.param("a" / TransferPath("/b"), "/b", id="an absolute path joined to a text"),
         pytest.param(TransferPath("a/b").parent, "a", id="the parent of a local path"),
         pytest.param(TransferPath(TransferPath.parse("s3://h/a")), "s3://h/a", id="a copy"),
     ],
@@ -105,6 +107,16 @@ def test_equality_and_copies() -> None:
     assert one != "https://host/a"
     assert len({one, TransferPath.parse("https://host/a"), TransferPath("x//y"), TransferPath("x/y")}) == 2
     assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == copy.copy(one) == one
+
+
+def test_order() -> None:
+    """Local paths are sorted as those of pathlib, before all others; nothing else compares with a path."""
+    texts = ["a/b", "a.txt", "a", "b", "/z"]
+    assert [str(path) for path in sorted(map(TransferPath, texts))] == [str(path) for path in sorted(map(Path, texts))]
+    assert TransferPath("a") <= TransferPath("a") < TransferPath("b") < TransferPath.parse("https://host/a")
+    assert TransferPath.parse("https://host/b") > TransferPath.parse("https://host/a")
+    with pytest.raises(TypeError):
+        _ = TransferPath("a") < Path("b")
 
 
 def test_repr() -> None:
