@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.02
 _MAX_POLL_SECONDS = 0.5
+_REST = 4  # times as long as a look took there is none: what it takes of a large map is taken from the workers
+_MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
 
 _WAITING = frozenset({ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE})
@@ -101,14 +103,16 @@ class MapControl(MapView):
         pause = _POLL_SECONDS
         seen: object = None
         while True:
+            began = time.monotonic()
             active = self._look()
+            took = time.monotonic() - began
             now = (self.records.finished, bytes(self._codes) if len(self) < 10_000 else self.counts())
             changed, seen = now != seen, now
             yield changed
             if not active:
                 return
             pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
-            time.sleep(pause)
+            time.sleep(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
 
     def _look(self) -> bool:
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from htrun.control import MapControl
 from htrun.state import ComponentStatus
 from htrun.store import DirectoryBuilder, MapDirectory
+from htrun.tags import TagRegistry
 from htrun.view import MapView
 
 if TYPE_CHECKING:
@@ -116,3 +119,24 @@ def test_a_process_that_starts_during_a_look(directory: MapDirectory, monkeypatc
     view = MapView("t", directory)
     view.refresh()
     assert view.status_of(0) is ComponentStatus.RUNNING
+
+
+def test_following_a_large_map_leaves_the_processor_to_others(
+    directory: MapDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a look at a map takes long, there is the longer a pause before the next one."""
+    control = MapControl("t", directory, TagRegistry(tmp_path / "tags"))
+
+    def look(_: MapControl) -> bool:
+        until = time.monotonic() + 0.05
+        while time.monotonic() < until:
+            pass
+        return True
+
+    pauses: list[float] = []
+    monkeypatch.setattr(MapControl, "_look", look)
+    monkeypatch.setattr("htrun.control.time.sleep", pauses.append)
+    watch = control.watch()
+    for _ in range(3):
+        next(watch)
+    assert min(pauses) >= 0.2
