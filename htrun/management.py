@@ -115,7 +115,8 @@ def status(
     include_meta : bool
         Include the data on disk, and the memory and the time that components took.
     """
-    return reports.status_table(_rows(maps, state=include_state, meta=include_meta))
+    rows = _rows(maps, state=include_state, meta=include_meta)
+    return reports.status_table(rows, state=include_state, meta=include_meta)
 
 
 def status_json(

@@ -272,8 +272,19 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
     return row
 
 
-def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain) -> str:
-    """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag."""
+def status_table(
+    rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain, *, state: bool = True, meta: bool = True
+) -> str:
+    """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+    style : callable, optional
+        As ``click.style``.
+    state, meta : bool
+        What the rows include: a table without rows has these columns all the same.
+    """
     from tabulate import tabulate  # only now: it costs start-up time
 
     table = []
@@ -287,7 +298,9 @@ def status_table(rows: Iterable[dict[str, Any]], style: Callable[..., str] = pla
             cells["Max Runtime"] = duration(row["max_runtime"])
             cells["Total Runtime"] = duration(row["total_runtime"])
         table.append(cells)
-    names = list(dict.fromkeys(name for cells in table for name in cells)) or ["Tag"]
+    statuses = [status.value for status in ComponentStatus.display_statuses()] if state else []
+    usual = ["Tag", *statuses, *(["Local Data", "Max Memory", "Max Runtime", "Total Runtime"] if meta else [])]
+    names = list(dict.fromkeys(name for cells in table for name in cells)) or usual
     body = [[cells.get(name, "0") for name in names] for cells in table]
     return tabulate(body, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
 

@@ -134,17 +134,21 @@ def clean(all_: bool) -> ExitCode:
     """
     config = load()
     codes = []
-    for tag in select(config, (), (), all_=True):
+    removed = False
+    for tag in select(config, (), (), all_=True, quiet=True):
         try:
             map_ = MapControl.load(tag, config)
             if all_ or map_.is_transient:
                 map_.remove()
+                removed = True
                 click.echo(f"removed {tag}", err=True)
         except TagNotFound:  # somebody else was quicker
             continue
         except HtrunError as error:
             complain(str(error))
             codes.append(error.exit_code)
+    if not removed and not codes:
+        click.echo(f"nothing to clean: there are no {'maps' if all_ else 'transient maps'}", err=True)
     return worst(codes)
 
 
@@ -250,7 +254,11 @@ def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[Com
         map_.refresh()
         among = set(chosen)
         chosen = [c for c in map_.components_with(*statuses) if not components or c in among]
-    click.echo(f"rerunning {components_text(map_.rerun(chosen))} of {tag}", err=True)
+    number = map_.rerun(chosen)
+    if number:
+        click.echo(f"rerunning {components_text(number)} of {tag}", err=True)
+    else:
+        click.echo(f"nothing to rerun in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
     return ExitCode.OK
 
 

@@ -64,10 +64,11 @@ def status(
     style = click.style if (wants_color(sys.stdout) if color is None else color) else reports.plain
 
     def text() -> str:
-        chosen = select(settings, tags, patterns, all_=all_, default_all=True)
+        # What is shown anew each second says by itself that it is empty, and data goes to programs.
+        chosen = select(settings, tags, patterns, all_=all_, default_all=True, quiet=live or format_ != "text")
         rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
         if format_ == "text":
-            return reports.status_table(rows, style)
+            return reports.status_table(rows, style, state=state, meta=meta)
         if format_ == "csv":
             return reports.status_csv(rows).removesuffix("\n")
         return reports.status_json(rows, compact=format_ == "json_compact")
@@ -155,7 +156,7 @@ def tags(patterns: Sequence[str]) -> ExitCode:
       htrun tags -p 'scan-*'
     """
     settings = load()
-    for tag in select(settings, (), patterns, all_=False, default_all=True):
+    for tag in select(settings, (), patterns, all_=False, default_all=True, quiet=True):
         click.echo(tag)
     return ExitCode.OK
 
