@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
-from htrun.exceptions import EmptyMap, EngineError, NoMapYet
+from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
 from htrun.logs import start_logging
 from htrun.maps import Map
@@ -210,7 +210,11 @@ def _create(
     def encoded() -> Iterator[bytes]:
         component = -1
         for component, (args, kwargs) in enumerate(calls):
-            yield function.encode(tuple(args), kwargs, files, input_files.names(component))
+            try:
+                call = function.encode(tuple(args), kwargs, files, input_files.names(component))
+            except UsageError as error:
+                raise UsageError(f"component {component}: {error}") from error
+            yield call
         if component < 0:
             raise EmptyMap("there are no inputs, so there is nothing to map over")
 

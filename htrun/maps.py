@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
@@ -21,6 +23,7 @@ from htrun.exceptions import (
     OutputNotFound,
     RunDied,
     TimeoutError,
+    UsageError,
 )
 from htrun.export import write_results
 from htrun.logs import start_logging
@@ -424,12 +427,24 @@ class Map(Sequence[Any]):
         self._now().act("vacate")
 
     def set_memory(self, memory: int) -> None:
-        """Request an amount of memory for each component, in MB; those that run see it when they start anew."""
-        self._now().edit("request_memory", memory)
+        """Request an amount of memory for each component, in MB; those that run see it when they start anew.
+
+        Raises
+        ------
+        UsageError
+            If it is no number from 1.
+        """
+        self._now().edit("request_memory", _amount(memory, "MB"))
 
     def set_disk(self, disk: int) -> None:
-        """Request an amount of disk space for each component, in KB; those that run see it when they start anew."""
-        self._now().edit("request_disk", disk)
+        """Request an amount of disk space for each component, in KB; those that run see it when they start anew.
+
+        Raises
+        ------
+        UsageError
+            If it is no number from 1.
+        """
+        self._now().edit("request_disk", _amount(disk, "KB"))
 
     def rerun(self, components: Iterable[int] | None = None) -> None:
         """Run components again from scratch, all of them by default, as they were submitted first.
@@ -470,3 +485,10 @@ class Map(Sequence[Any]):
         if not self.exists:
             raise MapWasRemoved(self.tag)
         self._control.remove(force=force)
+
+
+def _amount(number: float, unit: str) -> int:
+    """Return what is to be requested; a text such as ``2GB`` would reach the jobs as it is, and mean nothing there."""
+    if not isinstance(number, Real) or not 1 <= number < math.inf:
+        raise UsageError(f"{number!r} is not right: it is a number of {unit}, from 1")
+    return math.ceil(number)

@@ -25,6 +25,8 @@ _MAX_BYTES = 200  # file systems take 255, and names are made from tags
 
 def check_tag(tag: str) -> str:
     """Return the tag if a map may have it; raise InvalidTag otherwise."""
+    if not isinstance(tag, str):
+        raise InvalidTag(tag, "it is no text")
     if not tag:
         raise InvalidTag(tag, "it is empty")
     if tag[0] in "-.":

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 import htrun
+from htrun.exceptions import UsageError
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates, gated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
     from tests.behaviour.conftest import Shell
 
@@ -169,7 +171,11 @@ def test_edits_are_in_the_jobs(api: Shell, request: pytest.FixtureRequest) -> No
     options = {"requirements": NEVER} if api.engine == "htcondor" else {}
     gates = Gates(api, number=2, **options)
     gates.map.set_memory(123)
-    gates.map.set_disk(45678)
+    gates.map.set_disk(45677.5)
+    for wrong in ("2GB", 0, -1, math.nan, math.inf):
+        for edit in (gates.map.set_memory, gates.map.set_disk):
+            with pytest.raises(UsageError):
+                edit(wrong)  # type: ignore[arg-type]
     if api.engine == "htcondor":
         tool: Callable[..., str] = request.getfixturevalue("condor_tool")
         rows = tool("condor_q", "-af", "Iwd", "RequestMemory", "RequestDisk").splitlines()

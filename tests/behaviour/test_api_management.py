@@ -6,6 +6,7 @@ import builtins
 import csv
 import io
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from htrun.exceptions import (
     ReservedOptionKeyword,
     TagAlreadyExists,
     TagNotFound,
+    UsageError,
 )
 from tests.behaviour.conftest import until
 from tests.behaviour.gates import Gates
@@ -210,6 +212,12 @@ def test_what_makes_no_map(api: Shell) -> None:
         htrun.map(same, [1, 2], map_options=htrun.MapOptions(request_memory=["1", "2", "3"]))
     with pytest.raises(ReservedOptionKeyword):
         htrun.MapOptions(universe="vanilla")
+    with pytest.raises(InvalidTag, match="no text"):
+        htrun.map(same, [1], tag=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"htrun\.MapOptions"):
+        htrun.map(same, [1], map_options={"request_memory": "2GB"})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="component 1: an argument cannot be pickled"):
+        htrun.map(same, [1, threading.Lock()])
     builder = htrun.build_map(same)
     with pytest.raises(NoMapYet):
         _ = builder.map
