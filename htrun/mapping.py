@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, asked_options, check_request, create_map
-from htrun.delivery import get_delivery
-from htrun.engines.base import choose_engine
+from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
 from htrun.logs import start_logging
@@ -187,8 +185,8 @@ def _create(
 ) -> Map:
     config = load()
     start_logging(config)
-    get_delivery(config.delivery)
-    engine, _ = choose_engine(config.engine)
+    delivery = usual_delivery(config)
+    engine, _ = usual_engine(config)
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
@@ -197,7 +195,7 @@ def _create(
     request = MapRequest(
         target=function,
         engine=engine,
-        delivery=config.delivery,
+        delivery=delivery,
         results=config.directory / "maps",
         tag=tag,
         named=False,
