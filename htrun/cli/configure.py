@@ -181,7 +181,9 @@ _ACTIVATIONS = {
     help="Append it to this file, not to the one that your shell reads.",
 )
 def autocompletion(shell: str, force: bool, destination: str | None) -> ExitCode:
-    """Have your shell complete commands, options, files and tags, from its next start.
+    """Have your shell complete commands, files and tags.
+
+    It does so from its next start, and completes options, their values and settings too.
 
     It appends a command to the file that the shell reads when it starts. In that shell, htrun has to be on the PATH by
     then.
@@ -208,7 +210,9 @@ def autocompletion(shell: str, force: bool, destination: str | None) -> ExitCode
 
 @click.group()
 def transplants() -> None:
-    """Look after transplants: Python installations that were packed for execute nodes.
+    """Look after transplants: packed Python installations.
+
+    They were packed for execute nodes.
 
     \b
     Example:
@@ -235,7 +239,9 @@ def transplants_info() -> ExitCode:
 @transplants.command("remove")
 @click.argument("index", type=click.IntRange(min=0))
 def transplants_remove(index: int) -> ExitCode:
-    """Delete the transplant with a number that 'htrun transplants info' shows.
+    """Delete a transplant, by its number.
+
+    'htrun transplants info' shows the numbers.
 
     \b
     Example:

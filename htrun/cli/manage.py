@@ -233,7 +233,7 @@ def _remove(tag: str, settings: Config, registry: TagRegistry, *, force: bool) -
 
 @click.command()
 def version() -> ExitCode:
-    """Show the versions of htrun, Python and HTCondor's bindings.
+    """Show the versions of htrun, Python and HTCondor.
 
     \b
     Example:

@@ -63,7 +63,7 @@ def collect(
     flatten: bool,
     default: Default,
 ) -> ExitCode:
-    """Export the results of a map, or what there is of them so far.
+    """Export the results of a map, as far as there are any.
 
     \b
     Example:
