@@ -12,7 +12,7 @@ from htrun.cli import complain
 from htrun.cli.common import select, selectors, status_option, tag_argument
 from htrun.cli.terminal import worst
 from htrun.control import MapControl
-from htrun.exceptions import ExitCode, HtrunError, TagNotFound, UsageError
+from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
 from htrun.settings import load
 
 if TYPE_CHECKING:
@@ -173,7 +173,10 @@ def retag(tag: str, new: str) -> ExitCode:
       htrun retag mildly-safe-gnu scan
     """
     map_ = MapControl.load(tag, load())
-    map_.retag(new)
+    try:
+        map_.retag(new)
+    except TagAlreadyExists as error:
+        raise UsageError(f"tag {new!r} is taken by {error.path}: choose another one, or remove that map") from None
     click.echo(f"{tag} is {new} now, in {map_.path}", err=True)
     return ExitCode.OK
 

@@ -178,7 +178,9 @@ def test_renaming_by_command(shell: Shell) -> None:
     assert steps.ran.count(0) == 2
     shell(*steps.words, "--detach")  # the tag is free
     shell("wait", "t")
-    assert "taken" in shell("retag", "t", "new", code=4).stderr
+    stderr = shell("retag", "t", "new", code=4).stderr
+    assert "taken" in stderr
+    assert "--overwrite" not in stderr
 
 
 def test_cleaning_by_command(shell: Shell) -> None:
