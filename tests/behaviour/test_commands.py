@@ -82,6 +82,7 @@ def test_stdout_and_stderr_show_what_one_component_printed(shared: Shared) -> No
     assert "no component 7" in shell("stdout", "t", 7, code=4, **there).stderr
     shell("stderr", "t", "-1", code=4, **there)
     shell("stdout", "t", "x", code=4, **there)
+    shell("stdout", "t", 0, "--timeout", -1, code=4, **there)
 
 
 def test_status_as_a_table(shared: Shared) -> None:
