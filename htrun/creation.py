@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
 from htrun.control import MapControl
-from htrun.exceptions import EngineError, HtrunError, InvalidMapDirectory, UsageError, is_write_failure
+from htrun.delivery import get_delivery
+from htrun.engines.base import choose_engine
+from htrun.exceptions import (
+    EngineError,
+    HtrunError,
+    InvalidMapDirectory,
+    UnknownEngine,
+    UnknownPythonDeliveryMethod,
+    UsageError,
+    is_write_failure,
+)
 from htrun.logs import get_logger
 from htrun.options import InputFiles, MapOptions, resolve
 from htrun.runner import wire
@@ -93,6 +103,23 @@ def check_request(request: MapRequest, settings: Config) -> None:
         if not request.overwrite:
             registry.check_free(request.tag)  # the map there may have been made just now, under this tag
         raise
+
+
+def usual_engine(settings: Config) -> tuple[Engine, str]:
+    """Return the engine that the settings name, and why it was chosen; an unknown one is told with who named it."""
+    try:
+        return choose_engine(settings.engine)
+    except UnknownEngine as error:
+        raise UnknownEngine(f"{settings.origin('ENGINE')}: {error}") from None
+
+
+def usual_delivery(settings: Config) -> str:
+    """Return the delivery method that the settings name; an unknown one is an error now, not when jobs start."""
+    try:
+        get_delivery(settings.delivery)
+    except UnknownPythonDeliveryMethod as error:
+        raise UnknownPythonDeliveryMethod(f"{settings.origin('DELIVERY_METHOD')}: {error}") from None
+    return settings.delivery
 
 
 def asked_options(request: MapRequest, settings: Config) -> MapOptions:

@@ -113,7 +113,7 @@ class MapWasRemoved(HtrunError):
     exit_code = ExitCode.INTERRUPTED
 
     def __init__(self, tag: str) -> None:
-        super().__init__(f"map {tag!r} was removed or replaced meanwhile by another command")
+        super().__init__(f"map {tag!r} was removed, or replaced by another one, meanwhile")
         self.tag = tag
 
 

@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, asked_options, check_request, create_map
-from htrun.delivery import get_delivery
-from htrun.engines.base import choose_engine
+from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
 from htrun.logs import start_logging
@@ -188,8 +186,8 @@ def _create(
 ) -> Map:
     config = load()
     start_logging(config)
-    get_delivery(config.delivery)
-    engine, _ = choose_engine(config.engine)
+    delivery = usual_delivery(config)
+    engine, _ = usual_engine(config)
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
@@ -199,7 +197,7 @@ def _create(
     request = MapRequest(
         target=function,
         engine=engine,
-        delivery=config.delivery,
+        delivery=delivery,
         results=config.directory / "maps",
         tag=tag,
         named=False,
@@ -212,7 +210,11 @@ def _create(
     def encoded() -> Iterator[bytes]:
         component = -1
         for component, (args, kwargs) in enumerate(calls):
-            yield function.encode(tuple(args), kwargs, files, input_files.names(component))
+            try:
+                call = function.encode(tuple(args), kwargs, files, input_files.names(component))
+            except UsageError as error:
+                raise UsageError(f"component {component}: {error}") from error
+            yield call
         if component < 0:
             raise EmptyMap("there are no inputs, so there is nothing to map over")
 

@@ -432,11 +432,23 @@ class Map(Sequence[Any]):
         self._now().act("vacate")
 
     def set_memory(self, memory: int) -> None:
-        """Request an amount of memory for each component, in MB; those that run see it when they start anew."""
+        """Request an amount of memory for each component, in MB; those that run see it when they start anew.
+
+        Raises
+        ------
+        UsageError
+            If it is no whole number from 1.
+        """
         self._now().edit("request_memory", _amount("memory", memory))
 
     def set_disk(self, disk: int) -> None:
-        """Request an amount of disk space for each component, in KB; those that run see it when they start anew."""
+        """Request an amount of disk space for each component, in KB; those that run see it when they start anew.
+
+        Raises
+        ------
+        UsageError
+            If it is no whole number from 1.
+        """
         self._now().edit("request_disk", _amount("disk", disk))
 
     def rerun(self, components: Iterable[int] | None = None) -> None:

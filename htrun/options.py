@@ -215,6 +215,8 @@ class MapOptions(collections.UserDict[str, Any]):
         """
         merged = cls()
         for options in others:
+            if not isinstance(options, MapOptions):
+                raise UsageError(f"map options are an htrun.MapOptions(...), and {options!r} is none")
             for key, value in options.items():
                 if key == "requirements" and key in merged:
                     merged.data[key] = _both(merged.data[key], value)

@@ -40,7 +40,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         return
     path = path.resolve()
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-    fd, name = tempfile.mkstemp(prefix=".htrun-", suffix=".part", dir=path.parent)
+    try:
+        fd, name = tempfile.mkstemp(prefix=".htrun-", suffix=".part", dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)  # which somebody has asked for, as the made-up name was not
+        raise
     try:
         with os.fdopen(fd, "wb") as file:
             yield file

@@ -88,6 +88,8 @@ def _names_command(args: Sequence[str], *, completing: bool) -> bool:
         return True  # `htrun -v COMMAND` shows the messages of the log, `htrun -v TARGET` is `htrun run -v TARGET`
     if completing:
         return False
+    if difflib.get_close_matches(args[0], ["--version"], cutoff=0.85):  # `htrun run` would suggest its own --option
+        raise click.UsageError(f"No such option {args[0]!r}; did you mean '--version'?")
     if args[0].startswith("-") or any(mark in args[0] for mark in (":", ".py", os.sep)):
         return False
     close = difflib.get_close_matches(args[0], COMMANDS, n=1)
@@ -108,8 +110,9 @@ def cli(verbose: int) -> None:
     """Map a Python function over the lines of a file.
 
     \b
-    htrun TARGET --args FILE    run TARGET, a module:function or path/to/file.py:function,
-                                once for each line of FILE ('htrun run --help' has the options)
+    htrun TARGET --args FILE    run TARGET, which is module:function or
+                                path/to/file.py:function, once for each line of
+                                FILE ('htrun run --help' has the options)
     htrun collect TAG           export the results
 
     \b

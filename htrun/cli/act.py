@@ -64,7 +64,7 @@ def act(action: Action) -> Callable[[MapControl], str]:
 @click.command()
 @selectors
 def hold(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
-    """Let no unfinished component of maps run before they are released.
+    """Keep unfinished components from running until released.
 
     HTCondor holds components by itself where something has gone wrong with them: 'htrun reasons' says what.
 
@@ -90,7 +90,9 @@ def release(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCod
 @click.command()
 @selectors
 def pause(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
-    """Stop the processes of components that run; they keep their place and what they have.
+    """Stop the processes of components that run, for a while.
+
+    They keep their place and what they have.
 
     \b
     Example:
@@ -102,7 +104,9 @@ def pause(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
 @click.command()
 @selectors
 def resume(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
-    """Let paused components of maps go on, and a run on this machine that was stopped.
+    """Let paused components go on, or a run that was stopped.
+
+    The latter is a run on this machine that was stopped with Ctrl-C.
 
     \b
     Example:
@@ -114,7 +118,9 @@ def resume(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode
 @click.command()
 @selectors
 def vacate(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
-    """Take the components of maps that run off their machines: they become idle, and start anew.
+    """Take components that run off their machines.
+
+    They become idle, and start anew.
 
     \b
     Example:
@@ -126,7 +132,9 @@ def vacate(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode
 @click.command()
 @click.option("--all", "all_", is_flag=True, help="Remove all other maps as well.")
 def clean(all_: bool) -> ExitCode:
-    """Remove transient maps: those whose tag was made up, marked with a star by 'htrun status'.
+    """Remove transient maps: those whose tag was made up.
+
+    'htrun status' marks them with a star.
 
     \b
     Example:
@@ -134,17 +142,21 @@ def clean(all_: bool) -> ExitCode:
     """
     config = load()
     codes = []
-    for tag in select(config, (), (), all_=True):
+    removed = False
+    for tag in select(config, (), (), all_=True, quiet=True):
         try:
             map_ = MapControl.load(tag, config)
             if all_ or map_.is_transient:
                 map_.remove()
+                removed = True
                 click.echo(f"removed {tag}", err=True)
         except TagNotFound:  # somebody else was quicker
             continue
         except HtrunError as error:
             complain(str(error))
             codes.append(error.exit_code)
+    if not removed and not codes:
+        click.echo(f"nothing to clean: there are no {'maps' if all_ else 'transient maps'}", err=True)
     return worst(codes)
 
 
@@ -152,7 +164,9 @@ def clean(all_: bool) -> ExitCode:
 @tag_argument
 @click.argument("new")
 def retag(tag: str, new: str) -> ExitCode:
-    """Give the map TAG the tag NEW; it is not transient any more.
+    """Give the map TAG the tag NEW.
+
+    It is not transient any more.
 
     \b
     Example:
@@ -197,7 +211,7 @@ def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
 @click.argument("memory", type=click.IntRange(min=1))
 @click.option("--unit", type=click.Choice(["MB", "GB"], case_sensitive=False), default="MB", show_default=True)
 def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
-    """Set the memory that each unfinished component of a map requests.
+    """Set the memory that unfinished components of a map request.
 
     \b
     Example:
@@ -211,7 +225,7 @@ def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
 @click.argument("disk", type=click.IntRange(min=1))
 @click.option("--unit", type=click.Choice(["KB", "MB", "GB"], case_sensitive=False), default="GB", show_default=True)
 def edit_disk(tag: str, disk: int, unit: str) -> ExitCode:
-    """Set the disk space that each unfinished component of a map requests.
+    """Set the disk space that unfinished components of a map request.
 
     \b
     Example:
@@ -222,9 +236,10 @@ def edit_disk(tag: str, disk: int, unit: str) -> ExitCode:
 
 @click.group()
 def rerun() -> None:
-    """Run components again, from scratch and as they were submitted first. What they had left is gone.
+    """Run components again, from scratch.
 
-    They must have completed, errored or been removed.
+    They run as they were submitted first, and what they had left is gone. They must have completed, errored or been
+    removed.
 
     \b
     Example:
@@ -237,7 +252,9 @@ def rerun() -> None:
 @click.argument("components", nargs=-1, metavar="[COMPONENTS]...")
 @status_option
 def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[ComponentStatus]) -> ExitCode:
-    """Run some components of a map again: by their numbers, as ranges such as 3-7, or by their status.
+    """Run some components of a map again.
+
+    They are named by numbers, ranges such as 3-7, or their status.
 
     \b
     Example:
@@ -254,7 +271,11 @@ def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[Com
         map_.refresh()
         among = set(chosen)
         chosen = [c for c in map_.components_with(*statuses) if not components or c in among]
-    click.echo(f"rerunning {components_text(map_.rerun(chosen))} of {tag}", err=True)
+    number = map_.rerun(chosen)
+    if number:
+        click.echo(f"rerunning {components_text(number)} of {tag}", err=True)
+    else:
+        click.echo(f"nothing to rerun in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
     return ExitCode.OK
 
 

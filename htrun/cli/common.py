@@ -35,14 +35,14 @@ tag_argument = click.argument("tag", shell_complete=complete_tags)
 def selectors(function: F) -> F:
     """Add the arguments and options that select maps; see ``select``."""
     for decorator in (
-        click.option("--all", "all_", is_flag=True, help="Act on all maps."),
+        click.option("--all", "all_", is_flag=True, help="All maps."),
         click.option(
             "-p",
             "--pattern",
             "patterns",
             multiple=True,
             metavar="GLOB",
-            help="Act on maps whose tags match; repeatable.",
+            help="Maps whose tags match; repeatable.",
         ),
         click.argument("tags", nargs=-1, shell_complete=complete_tags),
     ):
@@ -51,9 +51,15 @@ def selectors(function: F) -> F:
 
 
 def select(
-    settings: Config, tags: Sequence[str], patterns: Sequence[str], *, all_: bool, default_all: bool = False
+    settings: Config,
+    tags: Sequence[str],
+    patterns: Sequence[str],
+    *,
+    all_: bool,
+    default_all: bool = False,
+    quiet: bool = False,
 ) -> list[str]:
-    """Return the tags that are meant, each once.
+    """Return the tags that are meant, each once; say on stderr which patterns mean none, unless asked not to.
 
     Raises
     ------
@@ -71,8 +77,20 @@ def select(
     if patterns or all_ or (default_all and not tags):
         known = registry.tags()
         globs = ("*",) if all_ or not patterns else patterns
-        chosen += [tag for tag in known if any(fnmatch.fnmatchcase(tag, glob) for glob in globs)]
+        matches = [{tag for tag in known if fnmatch.fnmatchcase(tag, glob)} for glob in globs]
+        chosen += [tag for tag in known if any(tag in found for found in matches)]
+        if not quiet:
+            _tell_empty(
+                [glob for glob, found in zip(globs, matches, strict=True) if not found], named=globs is patterns
+            )
     return list(dict.fromkeys(chosen))
+
+
+def _tell_empty(globs: Sequence[str], *, named: bool) -> None:
+    """Say that patterns match nothing: a mistyped one is not to look as if all were done."""
+    for glob in globs:
+        message = f"no map has a tag that matches {glob!r}" if named else "there are no maps"
+        click.echo(f"htrun: note: {message}", err=True)
 
 
 def load_maps(settings: Config, tags: Sequence[str], named: Sequence[str]) -> Iterator[MapControl]:

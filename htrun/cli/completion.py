@@ -33,6 +33,20 @@ def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(incomplete, type="file")]
 
 
+def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the engines that begin with what was typed."""
+    from htrun.engines.base import engine_names
+
+    return [name for name in engine_names() if name.startswith(incomplete)]
+
+
+def complete_deliveries(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the delivery methods that begin with what was typed."""
+    from htrun.delivery import delivery_names
+
+    return [name for name in delivery_names() if name.startswith(incomplete)]
+
+
 def complete(cli: click.Command, instruction: str) -> int:
     """Do what the shell's completion asks for in ``_HTRUN_COMPLETE``, and return an exit code.
 

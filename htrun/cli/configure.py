@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from htrun import keys
+from htrun.cli.completion import complete_deliveries, complete_engines
+from htrun.delivery import delivery_names
+from htrun.engines.base import engine_names
 from htrun.exceptions import ExitCode, HtrunError, UsageError
 from htrun.layers import USER_FILE, parse_toml, read_text
 from htrun.logs import log_file
@@ -29,6 +32,17 @@ if TYPE_CHECKING:
 def complete_settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Return the settings that begin with what was typed."""
     return [name for name in (*keys.KEYS, f"{keys.OPTIONS}.") if name.startswith(incomplete.upper())]
+
+
+def complete_values(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return what the setting that was typed may be, where that is one of a few."""
+    name = keys.normal(ctx.params.get("setting") or "")
+    if name == "ENGINE":
+        return complete_engines(ctx, param, incomplete)
+    if name == "DELIVERY_METHOD":
+        return complete_deliveries(ctx, param, incomplete)
+    flags = ("true", "false") if name in keys.KEYS and keys.KEYS[name].wants == keys.FLAG else ()
+    return [word for word in flags if word.startswith(incomplete)]
 
 
 @click.command("settings")
@@ -74,7 +88,7 @@ def _text(value: Any) -> str:
 
 @click.command("set")
 @click.argument("setting", shell_complete=complete_settings)
-@click.argument("value")
+@click.argument("value", shell_complete=complete_values)
 def set_setting(setting: str, value: str) -> ExitCode:
     """Change a setting in ~/.htrunrc; comments there stay.
 
@@ -93,6 +107,10 @@ def set_setting(setting: str, value: str) -> ExitCode:
     with atomic_write(path) as file:
         file.write(_changed(read_text(str(path)) or "", str(path), name, "" if parsed is None else parsed))
     click.echo(f"{USER_FILE}: {name} = {json.dumps('' if parsed is None else parsed, ensure_ascii=False)}", err=True)
+    for names, of in ((engine_names, "ENGINE"), (delivery_names, "DELIVERY_METHOD")):
+        # No error: the home directory may be shared with machines where more is installed.
+        if name == of and parsed not in names():
+            click.echo(f"htrun: note: there is no {parsed!r} here; there are {', '.join(names())}", err=True)
     with suppress(HtrunError):  # what is wrong elsewhere is told by the commands that it hinders
         origin = all_settings.origin(name)
         if origin not in (USER_FILE, "default") and all_settings[name] != parsed:
@@ -163,7 +181,9 @@ _ACTIVATIONS = {
     help="Append it to this file, not to the one that your shell reads.",
 )
 def autocompletion(shell: str, force: bool, destination: str | None) -> ExitCode:
-    """Have your shell complete commands, options, files and tags, from its next start.
+    """Have your shell complete commands, files and tags.
+
+    It does so from its next start, and completes options, their values and settings too.
 
     It appends a command to the file that the shell reads when it starts. In that shell, htrun has to be on the PATH by
     then.
@@ -190,7 +210,9 @@ def autocompletion(shell: str, force: bool, destination: str | None) -> ExitCode
 
 @click.group()
 def transplants() -> None:
-    """Look after transplants: Python installations that were packed for execute nodes.
+    """Look after transplants: packed Python installations.
+
+    They were packed for execute nodes.
 
     \b
     Example:
@@ -217,7 +239,9 @@ def transplants_info() -> ExitCode:
 @transplants.command("remove")
 @click.argument("index", type=click.IntRange(min=0))
 def transplants_remove(index: int) -> ExitCode:
-    """Delete the transplant with a number that 'htrun transplants info' shows.
+    """Delete a transplant, by its number.
+
+    'htrun transplants info' shows the numbers.
 
     \b
     Example:

@@ -68,7 +68,8 @@ def status(
     style = click.style if (wants_color(sys.stdout) if color is None else color) else reports.plain
 
     def text() -> str:
-        chosen = select(settings, tags, patterns, all_=all_, default_all=True)
+        # What is shown anew each second says by itself that it is empty, and data goes to programs.
+        chosen = select(settings, tags, patterns, all_=all_, default_all=True, quiet=live or format_ != "text")
         rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
         if format_ == "text":
             return reports.status_table(rows, style, state=state, meta=meta)
@@ -159,7 +160,7 @@ def tags(patterns: Sequence[str]) -> ExitCode:
       htrun tags -p 'scan-*'
     """
     settings = load()
-    for tag in select(settings, (), patterns, all_=False, default_all=True):
+    for tag in select(settings, (), patterns, all_=False, default_all=True, quiet=True):
         click.echo(tag)
     return ExitCode.OK
 
@@ -236,7 +237,7 @@ def _remove(tag: str, settings: Config, registry: TagRegistry, *, force: bool) -
 
 @click.command()
 def version() -> ExitCode:
-    """Show the versions of htrun, Python and HTCondor's bindings.
+    """Show the versions of htrun, Python and HTCondor.
 
     \b
     Example:

@@ -63,7 +63,7 @@ def collect(
     flatten: bool,
     default: Default,
 ) -> ExitCode:
-    """Export the results of a map, or what there is of them so far.
+    """Export the results of a map, as far as there are any.
 
     \b
     Example:
@@ -178,7 +178,7 @@ def _printed(tag: str, component: int, timeout: float | None, stream: str) -> Ex
 
 _component_argument = click.argument("component", type=int)
 _timeout_option = click.option(
-    "--timeout", type=float, metavar="SECONDS", help="How long to wait for it; by default for ever."
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait for it; by default for ever."
 )
 
 

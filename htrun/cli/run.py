@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from htrun import __version__
-from htrun.cli.completion import complete_files
+from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, asked_options, check_request, create_map
+from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
@@ -74,8 +74,18 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--transfer", multiple=True, metavar="NAME", help="Strings given to this parameter are files to bring along."
 )
 @click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
-@click.option("--engine", metavar="NAME", help="local, htcondor or auto (HTCondor where there is a schedd).")
-@click.option("--delivery", metavar="NAME", help="How Python gets to execute nodes: shared or assume.")
+@click.option(
+    "--engine",
+    metavar="NAME",
+    shell_complete=complete_engines,
+    help="local, htcondor or auto (HTCondor where there is a schedd).",
+)
+@click.option(
+    "--delivery",
+    metavar="NAME",
+    shell_complete=complete_deliveries,
+    help="How Python gets to execute nodes: shared or assume.",
+)
 @click.option("--workers", type=int, callback=_positive, help="Worker processes on this machine; by default one a CPU.")
 @click.option("--chunk-size", type=int, callback=_positive, help="Components a job works from the start.")
 @job_options
@@ -124,8 +134,8 @@ def run(**options: Any) -> ExitCode:
     target = load_target(options["target"])
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
-    engine, why = choose_engine(options["engine"] or settings.engine)
-    if options["engine"] is None and settings.engine != "auto":
+    engine, why = choose_engine(options["engine"]) if options["engine"] else usual_engine(settings)
+    if not options["engine"] and settings.engine != "auto":
         why = settings.origin("ENGINE")
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
@@ -167,7 +177,7 @@ def run(**options: Any) -> ExitCode:
 def _request(
     target: Target, engine: Engine, settings: Config, options: dict[str, Any], asked: JobOptions
 ) -> MapRequest:
-    delivery = options["delivery"] or settings.delivery
+    delivery = options["delivery"] or usual_delivery(settings)
     get_delivery(delivery)  # an unknown one is an error now, not when jobs start
     reason = engine.why_not()
     if reason is not None:

@@ -212,14 +212,24 @@ def show_live(text: Callable[[], str], seconds: float) -> None:
             if redraws:
                 size = shutil.get_terminal_size()
                 # What does not fit would scroll, and then be out of reach of the next redrawing.
-                lines = [_cut(line, size.columns - 1) for line in lines[: size.lines - 1]]
+                lines = [_cut(line, size.columns - 1) for line in _fit(lines, size.lines - 1)]
             up = f"\x1b[{height}A\r\x1b[J" if height else ""
             click.echo(up + "\n".join(lines), color=True)
             sys.stdout.flush()
             height = len(lines) if redraws else 0
             time.sleep(seconds)
     except KeyboardInterrupt:
+        if redraws:
+            click.echo()  # the terminal shows ^C, and the prompt comes after it
         return
+
+
+def _fit(lines: list[str], height: int) -> list[str]:
+    """Return the first lines, and how many there are below them."""
+    if len(lines) <= height:
+        return lines
+    shown = lines[: max(height - 1, 0)]
+    return [*shown, f"... {len(lines) - len(shown):,} more: name tags, or use -p GLOB"]
 
 
 def _cut(line: str, columns: int) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @selectors
 def why(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCode:
-    """Say why components of maps are idle, held or otherwise not getting on, and what to do about it.
+    """Say why maps do not get on, and what to do about it.
 
     \b
     Example:

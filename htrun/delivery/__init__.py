@@ -10,6 +10,8 @@ from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from importlib_metadata import EntryPoint
+
 
 class Delivery(Protocol):
     """A way to get a Python interpreter to run the runner on an execute node.
@@ -63,11 +65,20 @@ def arguments(*words: str) -> str:
     return '"' + escape(" ".join(quoted)) + '"'
 
 
-def get_delivery(name: str) -> Delivery:
-    """Return the delivery method of this name; raise UnknownPythonDeliveryMethod with the names there are."""
+def _methods() -> dict[str, EntryPoint]:
     from importlib_metadata import entry_points  # only now: it costs start-up time
 
-    methods = {point.name: point for point in entry_points(group="htrun.delivery")}
+    return {point.name: point for point in entry_points(group="htrun.delivery")}
+
+
+def delivery_names() -> list[str]:
+    """Return the names of the delivery methods that are installed."""
+    return sorted(_methods())
+
+
+def get_delivery(name: str) -> Delivery:
+    """Return the delivery method of this name; raise UnknownPythonDeliveryMethod with the names there are."""
+    methods = _methods()
     if name not in methods:
         raise UnknownPythonDeliveryMethod(
             f"there is no delivery method {name!r}; there are {', '.join(sorted(methods))}"

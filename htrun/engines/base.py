@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from importlib_metadata import EntryPoint
+
     from htrun.state import JobEvent, JobState
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
@@ -99,11 +101,20 @@ class Engine(Protocol):
         ...
 
 
-def get_engine(name: str) -> Engine:
-    """Return the engine of this name; raise UnknownEngine with the names there are."""
+def _engines() -> dict[str, EntryPoint]:
     from importlib_metadata import entry_points  # only now: it costs start-up time
 
-    engines = {point.name: point for point in entry_points(group="htrun.engines")}
+    return {point.name: point for point in entry_points(group="htrun.engines")}
+
+
+def engine_names() -> list[str]:
+    """Return what an engine may be called, ``auto`` included."""
+    return ["auto", *sorted(_engines())]
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine of this name; raise UnknownEngine with the names there are."""
+    engines = _engines()
     if name not in engines:
         raise UnknownEngine(f"there is no engine {name!r}; there are auto, {', '.join(sorted(engines))}")
     make: Callable[[], Engine] = engines[name].load()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _IDLE = 1
 _MAX_GROUPS = 3
 _LONG_ROUND = 1800.0
+_NONE_IDLE = "The schedd has no idle jobs of this map: they have started, or were held, just now."
 _REQUESTS = ("RequestMemory", "RequestDisk", "RequestCpus", "RequestGPUs")
 _GROUPED_BY = ("Requirements", "ConcurrencyLimits", *_REQUESTS)
 
@@ -33,7 +34,7 @@ def explain(directory: MapDirectory) -> list[str]:
         return ["The schedd has no jobs of this map: they have ended just now, or were removed, or its queue was lost."]
     idle = [job for job in jobs if job.get("JobStatus") == _IDLE]
     if not idle:
-        return ["The schedd has no idle jobs of this map: they have started, or were held, just now."]
+        return [_NONE_IDLE]
     components = _components_of(directory)
     groups: dict[tuple[str, ...], list[Ad]] = {}
     for job in idle:
@@ -62,7 +63,7 @@ def explain(directory: MapDirectory) -> list[str]:
         paragraphs.append(f"{count(number, 'component')} more wait with {len(rest)} other sets of requests.")
     if fitting is not None:
         paragraphs += _circumstances(fitting)
-    return paragraphs
+    return paragraphs or [_NONE_IDLE]
 
 
 def _key(job: Ad, name: str) -> str:

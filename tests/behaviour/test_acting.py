@@ -71,7 +71,8 @@ def test_nothing_is_left_to_act_on(finished: Shell, action: str) -> None:
         ]
         assert len(lines) == (3 if words == ["--all"] else 2)
     assert finished.counts() == {"COMPLETED": 2}
-    assert finished(action, "-p", "nobody*").stderr == ""
+    assert finished(action, "-p", "nobody*").stderr == "htrun: note: no map has a tag that matches 'nobody*'\n"
+    assert "'nobody*'" in finished(action, "-p", "t", "-p", "nobody*").stderr
 
 
 @pytest.mark.parametrize("command", [*ACTIONS, "rerun map"])
@@ -143,7 +144,7 @@ def test_rerunning_by_commands(shell: Shell) -> None:
     assert shell("stdout", "t", 1).stdout == "now True\n"
     for wrong in (["4"], ["0-4"], ["x"], ["3-1"], [], ["--status", "no"], ["-1"]):
         shell("rerun", "components", "t", *wrong, code=4)
-    assert shell("rerun", "components", "t", "--status", "held").stderr == "rerunning 0 components of t\n"
+    assert shell("rerun", "components", "t", "--status", "held").stderr == "nothing to rerun in t: 4 completed\n"
     mark.unlink()
     assert shell("rerun", "map", "-p", "t*").stderr == "rerunning 4 components of t\n"
     shell("wait", "t", code=1)
@@ -190,9 +191,10 @@ def test_cleaning_by_command(shell: Shell) -> None:
     shell("m.py:f", "--detach", "--tag", "named")
     assert shell("clean").stderr == f"removed {transient}\n"
     assert shell("tags").lines == ["named"]
-    assert shell("clean").stderr == ""
+    assert shell("clean").stderr == "nothing to clean: there are no transient maps\n"
     assert shell("clean", "--all").stderr == "removed named\n"
     assert shell("tags").lines == []
+    assert shell("clean", "--all").stderr == "nothing to clean: there are no maps\n"
     assert list((shell.cwd / "results").iterdir()) == []
 
 

@@ -12,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +237,12 @@ def test_what_makes_no_map(api: Shell) -> None:
     for make in (htrun.mapped(options), lambda f: htrun.build_map(f, options), lambda f: htrun.map(f, [1], options)):
         with pytest.raises(UsageError, match=r"MapOptions\(\*\*options\)"):
             make(same)
+    with pytest.raises(InvalidTag, match="no text"):
+        htrun.map(same, [1], tag=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"htrun\.MapOptions"):
+        htrun.map(same, [1], map_options={"request_memory": "2GB"})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="component 1: an argument cannot be pickled"):
+        htrun.map(same, [1, threading.Lock()])
     builder = htrun.build_map(same)
     with pytest.raises(NoMapYet):
         _ = builder.map

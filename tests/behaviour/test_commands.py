@@ -82,6 +82,7 @@ def test_stdout_and_stderr_show_what_one_component_printed(shared: Shared) -> No
     assert "no component 7" in shell("stdout", "t", 7, code=4, **there).stderr
     shell("stderr", "t", "-1", code=4, **there)
     shell("stdout", "t", "x", code=4, **there)
+    shell("stdout", "t", 0, "--timeout", -1, code=4, **there)
 
 
 def test_status_as_a_table(shared: Shared) -> None:
@@ -120,6 +121,12 @@ def test_status_as_data(shared: Shared) -> None:
     assert parse(shell("status", "--format", "JSON").stdout) == parse(text)
     bare = parse(shell("status", "--format", "json", "--no-state", "--no-meta").stdout)["t"]
     assert set(bare) == {"tag", "transient", "components"}
+
+
+def test_an_empty_table_has_its_columns(local: Shell) -> None:
+    """Without maps the table is its header, with the columns that were asked for."""
+    assert local("status").lines[0].split()[:3] == ["Tag", "HELD", "ERRORED"]
+    assert local("status", "--no-state", "--no-meta").lines[0].split() == ["Tag"]
 
 
 def test_tags_lists_tags(shared: Shared) -> None:
@@ -166,6 +173,16 @@ def test_an_unknown_tag_is_an_error_in_words(shared: Shared) -> None:
     for command in ("stdout", "stderr"):
         assert "no map has the tag" in shell(command, "nothing", 0, code=4).stderr
     assert shell("tags").lines == ["other", "t"]
+
+
+def test_a_selection_of_nothing_is_said(local: Shell) -> None:
+    """Where a pattern matches no tag, or there are no maps at all, commands say so; it is no error, and data is clean."""
+    for words in (["status"], ["why", "--all"], ["wait", "--all"], ["errors", "--all"], ["remove", "--all"]):
+        assert local(*words).stderr == "htrun: note: there are no maps\n"
+    for command in ("status", "why", "wait", "errors", "reasons", "remove"):
+        assert "no map has a tag that matches 'x*'" in local(command, "-p", "x*").stderr
+    assert local("tags", "-p", "x*").stderr == ""
+    assert local("status", "--format", "json").stderr == ""
 
 
 def test_remove_deletes_a_map_and_frees_its_tag(shell: Shell) -> None:

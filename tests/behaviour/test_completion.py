@@ -79,6 +79,12 @@ def test_options_and_their_values_are_completed(maps: Shell) -> None:
     assert completions(maps, "run", "model.py:f", "--args", "cal") == ["calls.jsonl"]
     assert completions(maps, "collect", "scan-a", "--format", "") == ["jsonl", "csv", "tsv"]
     assert completions(maps, "set", "doc") == ["DOCKER.IMAGE"]
+    assert completions(maps, "model.py:f", "--engine", "") == ["auto", "htcondor", "local"]
+    assert completions(maps, "run", "--delivery", "a") == ["assume"]
+    assert completions(maps, "set", "engine", "l") == ["local"]
+    assert completions(maps, "set", "DELIVERY_METHOD", "s") == ["shared"]
+    assert completions(maps, "set", "TRANSPLANT.ASSUME_EXISTS", "") == ["true", "false"]
+    assert completions(maps, "set", "DOCKER.IMAGE", "") == []
     assert completions(maps, "autocompletion", "--shell", "f") == ["fish"]
 
 

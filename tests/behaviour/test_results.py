@@ -329,7 +329,8 @@ def test_output_is_written_atomically(shared: Shared, local: Shell) -> None:
     assert done.stdout == ""
     assert (place / "out.csv").read_text() == shell("collect", "t", "--format", "csv").stdout
     assert [p.name for p in place.iterdir()] == ["out.csv"]
-    shell("collect", "t", "--output", place / "missing" / "out.csv", code=4)
+    done = shell("collect", "t", "--output", place / "missing" / "out.csv", code=4)
+    assert done.stderr == f"htrun: error: {place / 'missing' / 'out.csv'}: No such file or directory\n"
     shell("collect", "t", "-o", place, code=4)
 
 

@@ -98,6 +98,17 @@ def test_set_says_when_something_else_counts(local: Shell) -> None:
     assert "otherwise" not in local("set", "ENGINE", "local").stderr
 
 
+def test_an_engine_or_a_delivery_method_that_there_is_not(local: Shell) -> None:
+    """``set`` notes that a name is unknown here, and a run says which setting has it."""
+    words = ("math:sqrt", "--args", local.jsonl("in.jsonl", [1]))
+    local.environ["HTRUN_ENGINE"] = ""  # as if it were not set
+    for setting in ("ENGINE", "DELIVERY_METHOD"):
+        assert "htrun: note: there is no 'locl' here; there are a" in local("set", setting, "locl").stderr
+        assert "htrun: error: ~/.htrunrc: there is no " in local(*words, code=4).stderr
+        assert "note" not in local("set", setting, {"ENGINE": "local"}.get(setting, "shared")).stderr
+    local(*words)
+
+
 def test_set_takes_paths_as_they_are_meant_here(local: Shell) -> None:
     """A relative path in the file would be relative to the home directory."""
     local("set", "TRANSPLANT.DIR", "below/t")

@@ -333,6 +333,35 @@ def test_help_names_every_command_and_option(local: Shell) -> None:
         assert option in options
 
 
+def test_lists_of_commands_are_whole(local: Shell) -> None:
+    """On 80 columns each command has all of its short description in the list, and no line is longer than that."""
+    for group in ([], ["edit"], ["rerun"], ["transplants"]):
+        text = local(*group, "--help").stdout
+        assert all(len(line) <= 80 for line in text.splitlines())
+        commands = text.partition("Commands:\n")[2].splitlines()
+        assert commands
+        assert not any(line.endswith("...") for line in commands)
+
+
+def test_a_mistyped_option_of_htrun_itself(local: Shell) -> None:
+    """An option that was to be one of htrun's own is not taken for one of a run's."""
+    assert "did you mean '--version'?" in local("--vesion", code=4).stderr
+    assert "Did you mean one of: '--args'" in local("--argz", "in.jsonl", "m.py:f", code=4).stderr
+
+
+def test_a_live_table_says_what_it_does_not_show(local: Shell) -> None:
+    """Of more maps than the terminal has lines the first are shown, and how many there are below them."""
+    calls = local.jsonl("in.jsonl", [1])
+    for tag in ("a", "b", "c"):
+        local("math:sqrt", "--args", calls, "--tag", tag, "--detach")
+    command = ("timeout", "-s", "INT", "3", str(HTRUN), "status", "--live")
+    shown = on_terminal(local, *command, LINES="5")[1]
+    assert "... 2 more" in shown
+    assert "\na " in shown
+    assert "\nb " not in shown
+    assert "more" not in on_terminal(local, *command, LINES="6")[1]
+
+
 def test_version(local: Shell) -> None:
     """``htrun --version`` and ``htrun version`` say the version; the command those of Python and HTCondor too."""
     import htrun

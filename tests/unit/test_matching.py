@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from htrun.engines import waiting
 from htrun.engines.bindings import Ad, Evaluator, bindings
 from htrun.engines.matching import Match, amount, clauses, match, references
 from htrun.engines.waiting import describe
@@ -262,3 +264,15 @@ def test_jobs_that_came_back() -> None:
 def test_an_expression_that_cannot_be_parsed_is_not_satisfied() -> None:
     """What the library cannot read counts as undefined rather than ending the command."""
     assert Evaluator()("1 +", job(), slot()) is None
+
+
+def test_jobs_that_start_while_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where jobs are idle at the first look and gone at the next, that is said, in the place of nothing at all."""
+    looks = iter([1, 2])
+    monkeypatch.setattr(waiting, "query_jobs", lambda *_: [job(ClusterId=1, ProcId=0, JobStatus=next(looks))])
+    monkeypatch.setattr(waiting, "query_ads", lambda *_: [])
+    monkeypatch.setattr(waiting, "map_constraint", str)
+    directory: Any = SimpleNamespace(read_submissions=list, info={"tag": "t"})
+    assert waiting.explain(directory) == [
+        "The schedd has no idle jobs of this map: they have started, or were held, just now."
+    ]
