@@ -239,8 +239,6 @@ def test_what_makes_no_map(api: Shell) -> None:
             make(same)
     with pytest.raises(InvalidTag, match="no text"):
         htrun.map(same, [1], tag=3)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"htrun\.MapOptions"):
-        htrun.map(same, [1], map_options={"request_memory": "2GB"})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="component 1: an argument cannot be pickled"):
         htrun.map(same, [1, threading.Lock()])
     builder = htrun.build_map(same)
