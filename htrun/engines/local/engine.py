@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
-from htrun.engines.local.process import is_alive, last_words, start, stop, usable_cpus
+from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from htrun.submissions import Ranges
 
 _LITTLE_SPACE = 1 << 16  # bytes, in which no more than a few records find room
-
-_MAX_WORKERS = 10_000
-"""A job directory is a worker's, and of one submission only: so it is known what its records are of."""
 
 
 class LocalEngine:
@@ -43,7 +40,7 @@ class LocalEngine:
         number = len(submissions)
         row = {
             "submission": number,
-            "first_job": number * _MAX_WORKERS,
+            "first_job": number * MAX_WORKERS,
             "chunk_size": 1,
             "components": components,
         }

@@ -31,6 +31,8 @@ _LOCK = "supervisor"
 
 STOP = signal.SIGUSR1
 """Ends the process for good; what else ends it, such as a shutdown, leaves the map to be carried on."""
+MAX_WORKERS = 10_000
+"""A job directory is a worker's, and of one submission only: so it is known what its records are of."""
 WAKE = signal.SIGUSR2
 """Lets the process look for orders."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.engines.local import orders
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
 from htrun.engines.local.pending import unfinished
-from htrun.engines.local.process import STOP, WAKE, identify, usable_cpus
+from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
@@ -36,7 +36,7 @@ def work(directory: MapDirectory) -> bool:
     """Run what is left of a map; return False if a signal stopped it for good."""
     info = directory.info
     options = info["options"]
-    workers = options.get("workers") or max(1, usable_cpus() // cpus_each(directory))
+    workers = min(MAX_WORKERS, options.get("workers") or max(1, usable_cpus() // cpus_each(directory)))
     log = EventLog(event_log(directory))
 
     def file(identifier: str) -> str:
