@@ -319,7 +319,7 @@ class MapControl(MapView):
             except HtrunError as error:
                 if not force:
                     raise EngineError(
-                        f"map {self.tag!r} was not removed: {error} (--force removes it anyway)"
+                        f"map {self.tag!r} was not removed: {error} (--force, in Python force=True, removes it anyway)"
                     ) from error
             self.delete()
 
