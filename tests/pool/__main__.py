@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
 import shlex
 import sys
+from pathlib import Path
 
 from tests.pool import pool as pools
 from tests.pool import probe
 from tests.pool.errors import PoolError
 
-HINT = 'use it in this shell: eval "$(python -m tests.pool env)"'
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,11 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
+def hint() -> str:
+    """Return how to use the pool: whole, as root has it started by somebody else, in another directory."""
+    activate = shlex.quote(f"{sys.prefix}/bin/activate")
+    use = f'cd {shlex.quote(str(ROOT))} && . {activate} && eval "$(python -m tests.pool env)"'
+    return f"use it as {pwd.getpwuid(os.getuid()).pw_name}:\n  {use}"
+
+
 def act(action: str) -> int:
     """Do one action and return its exit code."""
     if action == "start":
         pool = pools.start()
-        sys.stdout.write(f"{probe.ask(pool.config)}\n{HINT}\n")
+        sys.stdout.write(f"{probe.ask(pool.config)}\n{hint()}\n")
         return 0
     if action == "stop":
         sys.stdout.write("stopped\n" if pools.stop() else "no pool was running\n")
