@@ -222,3 +222,18 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, Parameter]:
     except (TypeError, ValueError):
         variadic = (Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD))
         return {parameter.name: parameter for parameter in variadic}
+
+
+def refusal_of(function: Any) -> str:
+    """Return why something cannot be mapped, an empty string if it can."""
+    if not callable(function):
+        return f"it is of type {type(function).__name__}, and not a function"
+    for called in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(called):
+            return (
+                "it is an async function, which returns a coroutine and not a result; "
+                "map a plain function that calls asyncio.run() on it"
+            )
+        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+            return "it is a generator function, and a generator cannot be sent back; return a list instead"
+    return ""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cloudpickle
 
 import htrun
+from htrun.binding import refusal_of
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
 from htrun.runner.values import is_exact
@@ -65,8 +66,9 @@ class Function:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        if not callable(function):
-            raise UsageError(f"only functions can be mapped, and {function!r} is none")
+        refusal = refusal_of(function)
+        if refusal:
+            raise UsageError(f"{function!r} cannot be mapped: {refusal}")
         self.function = function
         name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self.text = f"{getattr(function, '__module__', None) or type(function).__module__}:{name}"

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import difflib
 import importlib
-import inspect
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun.binding import refusal_of
 from htrun.exceptions import TargetError
 from htrun.runner import loading
 from htrun.sources import STANDARD_NAMES, Module, Resolver, Source, closure, is_installed, is_standard
@@ -113,7 +113,7 @@ def load(text: str, directory: Path | None = None) -> Target:
         resolver.add(known)
 
     module, function = _import_function(text, place, qualname, roots, resolver)
-    refusal = _refusal(function)
+    refusal = refusal_of(function)
     if refusal:
         raise TargetError(text, refusal + ("" if callable(function) else _suggest(qualname, module)))
     try:
@@ -324,21 +324,6 @@ def _flush_stdout() -> None:
     for stream in (sys.stdout, sys.__stdout__):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # None, broken or closed
             stream.flush()  # type: ignore[union-attr]
-
-
-def _refusal(function: Any) -> str:
-    """Return why something cannot be mapped, an empty string if it can."""
-    if not callable(function):
-        return f"it is of type {type(function).__name__}, and not a function"
-    for called in (function, type(function).__call__):
-        if inspect.iscoroutinefunction(called):
-            return (
-                "it is an async function, which returns a coroutine and not a result; "
-                "name a plain function that calls asyncio.run() on it"
-            )
-        if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-            return "it is a generator function, and a generator cannot be sent back; return a list instead"
-    return ""
 
 
 # Messages

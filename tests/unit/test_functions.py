@@ -7,15 +7,16 @@ import json
 import sys
 import threading
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from htrun.exceptions import UsageError
 from htrun.functions import Function
 from htrun.transfers import FileTable
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 MODULE = """
 import threading
@@ -59,3 +60,17 @@ def test_pickling_in_two_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def pickled(function: Function, value: object) -> bytes:
     """Return the pickle of a call."""
     return base64.b64decode(json.loads(function.encode((value,), {}, FileTable())))
+
+
+async def coroutine(x: int) -> int:
+    """Be something that returns no result."""
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "why"), [(3, "not a function"), (coroutine, "async"), (lambda x: (yield x), "list")]
+)
+def test_what_cannot_be_mapped(function: Any, why: str) -> None:
+    """What returns no result that could be sent back is refused before anything is made."""
+    with pytest.raises(UsageError, match=why):
+        Function(function)
