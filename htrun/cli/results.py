@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from htrun.reports import Traceback
 
 _POLL_SECONDS = 0.1
+_FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv"}
 
 
 def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:
@@ -40,7 +41,12 @@ def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:
 
 @click.command()
 @tag_argument
-@click.option("--format", "format_", type=click.Choice(get_args(Format)), default="jsonl", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(get_args(Format)),
+    help="By default that of the file's extension, or jsonl.",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to a file, atomically.")
 @click.option("--with-inputs", is_flag=True, help="Include what each component was called with.")
 @click.option("--values", is_flag=True, help="Only the outputs, one a line: the inputs of the next command.")
@@ -55,7 +61,7 @@ def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:
 )
 def collect(
     tag: str,
-    format_: Format,
+    format_: Format | None,
     output: Path | None,
     with_inputs: bool,
     values: bool,
@@ -69,6 +75,8 @@ def collect(
     Example:
       htrun collect scan --format csv --with-inputs > scan.csv
     """
+    if format_ is None:
+        format_ = _FORMATS.get("" if output is None else output.suffix.lower(), "jsonl")
     if flatten and format_ == "jsonl":
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
     if values and with_inputs:

@@ -379,3 +379,15 @@ def test_results_do_not_depend_on_the_event_log(local: Shell) -> None:
     with (inner / "calls.jsonl").open("r+b") as file:
         file.truncate(5)
     assert local("collect", "t", "--with-inputs").rows[-1]["input"] == "<damaged>"
+
+
+def test_the_extension_of_a_file_names_its_format(local: Shell) -> None:
+    """What is written to a file is in the format of its extension, unless another one is asked for."""
+    local("math:sqrt", "--args", local.jsonl("in.jsonl", [4]), "--tag", "t")
+    for name in ("t.csv", "t.TSV", "t.json"):
+        local("collect", "t", "-o", name)
+    local("collect", "t", "-o", "other.csv", "--format", "jsonl")
+    texts = [(local.cwd / name).read_text() for name in ("t.csv", "t.TSV", "t.json", "other.csv")]
+    assert texts[0] == "component,status,output\n0,COMPLETED,2.0\n"
+    assert texts[1] == texts[0].replace(",", "\t")
+    assert texts[2] == texts[3] == '{"component":0,"status":"COMPLETED","output":2.0}\n'
