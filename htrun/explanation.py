@@ -7,10 +7,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from htrun import reports
-from htrun.engines.words import count, elapsed
 from htrun.exceptions import EngineError
 from htrun.holds import advice
 from htrun.state import ComponentStatus, EventKind
+from htrun.words import count, elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

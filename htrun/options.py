@@ -19,10 +19,10 @@ from htrun.transfers import FileTable, TransferPath, quoted, shown
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from htrun.submissions import Ranges
     from htrun.transfers import TransferFile
 
     File = str | os.PathLike[str] | TransferPath
-    Ranges = tuple[tuple[int, int], ...]
 
 _KEY = re.compile(r"(?P<custom>(?:\+|my\.)\s*)?(?P<name>(?!my\.)[a-z_]\w*(?:\.\w+)*)", re.IGNORECASE | re.ASCII)
 _PREFIX = re.compile(r"^\s*(?:\+|my\.)\s*", re.IGNORECASE)

@@ -14,6 +14,7 @@ from htrun.cli.terminal import worst
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
 from htrun.settings import load
+from htrun.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,18 +45,13 @@ def each(tags: Sequence[str], patterns: Sequence[str], *, all_: bool, do: Callab
     return worst(codes)
 
 
-def components_text(number: int) -> str:
-    """Return a number of components in words."""
-    return f"{number:,} component{'s' if number != 1 else ''}"
-
-
 def act(action: Action) -> Callable[[MapControl], str]:
     """Return a function that acts on a map, and says what it did."""
 
     def do(map_: MapControl) -> str:
         number = map_.act(action)
         if number:
-            return f"{_DONE[action]} {map_.tag}: {components_text(number)}"
+            return f"{_DONE[action]} {map_.tag}: {count(number, 'component')}"
         return f"nothing to {action} in {map_.tag}: {', '.join(reports.count_phrases(map_.counts()))}"
 
     return do
@@ -200,7 +196,7 @@ def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
     if map_.engine.name == "local":
         click.echo(f"htrun: note: requests say nothing to the engine local, which runs {tag}", err=True)
     elif concerned:
-        click.echo(f"{tag}: {components_text(concerned)} request {what} now", err=True)
+        click.echo(f"{tag}: {count(concerned, 'component')} request {what} now", err=True)
     else:
         click.echo(f"nothing to edit in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
     return ExitCode.OK
@@ -273,7 +269,7 @@ def rerun_components(tag: str, components: Sequence[str], statuses: Sequence[Com
         chosen = [c for c in map_.components_with(*statuses) if not components or c in among]
     number = map_.rerun(chosen)
     if number:
-        click.echo(f"rerunning {components_text(number)} of {tag}", err=True)
+        click.echo(f"rerunning {count(number, 'component')} of {tag}", err=True)
     else:
         click.echo(f"nothing to rerun in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
     return ExitCode.OK
@@ -304,4 +300,4 @@ def rerun_map(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitC
 
 
 def _rerun(map_: MapControl) -> str:
-    return f"rerunning {components_text(map_.rerun())} of {map_.tag}"
+    return f"rerunning {count(map_.rerun(), 'component')} of {map_.tag}"

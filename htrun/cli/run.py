@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from htrun import __version__
+from htrun import __version__, words
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
@@ -167,7 +167,7 @@ def run(**options: Any) -> ExitCode:
         if submission.cluster is not None:
             each = f" of up to {submission.chunk_size:,} components" if submission.chunk_size > 1 else ""
             talk.say(f"jobs: {submission.jobs:,}{each}, in cluster {submission.cluster}")
-        talk.say(f"collected {len(map_):,} component{'s' if len(map_) != 1 else ''}\n", bold=True)
+        talk.say(f"collected {words.count(len(map_), 'component')}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)
     with map_.guard():
@@ -262,7 +262,7 @@ def _show_calls(
         click.echo(f"{component}: {name} {display_input(call, table).decode('utf-8', 'replace')}")
     if count > len(shown):
         click.echo(f"... and {count - len(shown):,} more")
-    talk.rule(f"{count:,} component{'s' if count != 1 else ''} would run")
+    talk.rule(f"{words.count(count, 'component')} would run")
     return ExitCode.OK
 
 

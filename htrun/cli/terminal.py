@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from htrun import reports
+from htrun import reports, words
 from htrun.cli import wants_color
 from htrun.exceptions import ExitCode
 from htrun.state import ComponentStatus
@@ -189,7 +189,7 @@ def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = Fals
         for changed in map_.watch():
             progress.show(changed=changed)
             if max_failures and map_.errored >= max_failures and map_.is_active:
-                map_.stop(f"its map stopped after {max_failures} error{'s' * (max_failures > 1)}")
+                map_.stop(f"its map stopped after {words.count(max_failures, 'error')}")
     finally:
         progress.clear()
 
@@ -284,7 +284,7 @@ def show_summary(talk: Talk, map_: MapControl, seconds: float | None = None, max
         if len(lines) < len(errored) + len(others):
             talk.say(f"... and {len(errored) + len(others) - len(lines):,} more")
     if max_failures and len(errored) >= max_failures:
-        talk.rule(f"stopping after {len(errored)} error{'s' if len(errored) != 1 else ''}", "!", fg="red")
+        talk.rule(f"stopping after {words.count(len(errored), 'error')}", "!", fg="red")
     code = exit_code(map_)
     color = "green" if code is ExitCode.OK else "red" if code is ExitCode.ERRORED else "yellow"
     phrases = ", ".join(reports.count_phrases(map_.counts()))

@@ -178,7 +178,7 @@ def test_a_rerun_without_room_for_its_jobs(api: Shell, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("htrun.engines.htcondor.write_jobs", fails)
+        patch.setattr("htrun.engines.htcondor.engine.write_jobs", fails)
         with pytest.raises(OSError, match="No space"):
             gates.map.rerun()
     assert gates.statuses == ["COMPLETED"] * 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from htrun.engines.bundle import write_bundle
+from htrun.engines.htcondor.bundle import write_bundle
 from htrun.store import DirectoryBuilder
 
 SOURCE = """

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from htrun.engines.eventlog import HTCondorEvents
 from htrun.engines.htcondor import HTCondorEngine
+from htrun.engines.htcondor.eventlog import HTCondorEvents
+from htrun.engines.htcondor.rawlog import RawLog
 from htrun.engines.local.events import EventLog, LocalEvents, carried_out
-from htrun.engines.rawlog import RawLog
 from htrun.exceptions import CorruptEventLog
 from htrun.state import ComponentStatus, fold
 from htrun.store import MapDirectory
@@ -180,7 +180,7 @@ def test_interrupts_while_events_are_looked_at(directory: MapDirectory) -> None:
 @linux_only
 def test_many_events(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     """All events are read, however many there are, and damaged ones among them left out."""
-    monkeypatch.setattr("htrun.engines.rawlog._AT_ONCE", 2)
+    monkeypatch.setattr("htrun.engines.htcondor.rawlog._AT_ONCE", 2)
     (directory.inner / "events.log").write_bytes(SUBMITTED + RUNNING + HELD + ABORTED)
     log = RawLog(directory.inner / "events.log")
     assert len(list(log.new())) == log.position == 8

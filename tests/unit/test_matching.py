@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from htrun.engines import waiting
-from htrun.engines.bindings import Ad, Evaluator, bindings
-from htrun.engines.matching import Match, amount, clauses, match, references
-from htrun.engines.waiting import describe
+from htrun.engines.htcondor import waiting
+from htrun.engines.htcondor.bindings import Ad, Evaluator, bindings
+from htrun.engines.htcondor.matching import Match, amount, clauses, match, references
+from htrun.engines.htcondor.waiting import describe
 
 GIB = 1024
 AUTOMATIC = (

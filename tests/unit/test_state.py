@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htrun.engines.eventlog import HTCondorEvents
+from htrun.engines.htcondor.eventlog import HTCondorEvents
 from htrun.engines.local.events import LocalEvents
 from htrun.state import ComponentStatus, EventKind, JobEvent, JobState, fold
 from htrun.store import MapDirectory

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from htrun.delivery import arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
-from htrun.engines.submission import format_description, submit_description, write_jobs
+from htrun.engines.htcondor.jobs import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
 from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.submissions import Submission

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.words import count, elapsed
+from htrun.words import count, elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

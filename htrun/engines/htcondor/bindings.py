@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.matching import emptied
+from htrun.engines.htcondor.matching import emptied
 from htrun.exceptions import EngineError
 from htrun.settings import load
 

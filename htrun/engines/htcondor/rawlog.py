@@ -12,7 +12,7 @@ import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.bindings import bindings, translated
+from htrun.engines.htcondor.bindings import bindings, translated
 from htrun.exceptions import CorruptEventLog, EngineError
 
 if TYPE_CHECKING:

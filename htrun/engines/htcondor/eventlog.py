@@ -6,9 +6,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.bindings import bindings, locate_schedd, schedd_name, translated
-from htrun.engines.rawlog import RawLog
-from htrun.engines.submission import STAGE, map_constraint
+from htrun.engines.htcondor.bindings import bindings, locate_schedd, schedd_name, translated
+from htrun.engines.htcondor.jobs import STAGE, map_constraint
+from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.state import EventKind, JobEvent, fold

@@ -6,16 +6,16 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.bindings import Ad, Evaluator, query_ads, query_jobs
-from htrun.engines.matching import match
-from htrun.engines.submission import map_constraint
-from htrun.engines.words import count, elapsed
+from htrun.engines.htcondor.bindings import Ad, Evaluator, query_ads, query_jobs
+from htrun.engines.htcondor.jobs import map_constraint
+from htrun.engines.htcondor.matching import match
 from htrun.exceptions import EngineError
+from htrun.words import count, elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from htrun.engines.matching import Condition, Match
+    from htrun.engines.htcondor.matching import Condition, Match
     from htrun.store import MapDirectory
 
 _IDLE = 1

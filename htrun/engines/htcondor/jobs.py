@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import escape
-from htrun.engines.bundle import write_bundle
+from htrun.engines.htcondor.bundle import write_bundle
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.files import left_out, remove_tree

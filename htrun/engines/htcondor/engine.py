@@ -1,4 +1,4 @@
-"""The engine of HTCondor pools."""
+"""The engine's side of the contract."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
-from htrun.engines import waiting
-from htrun.engines.bindings import (
+from htrun.engines.htcondor import waiting
+from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
     interrupts_put_off,
@@ -17,9 +17,8 @@ from htrun.engines.bindings import (
     schedd_name,
     translated,
 )
-from htrun.engines.eventlog import HTCondorEvents, events_file
-from htrun.engines.rawlog import RawLog
-from htrun.engines.submission import (
+from htrun.engines.htcondor.eventlog import HTCondorEvents, events_file
+from htrun.engines.htcondor.jobs import (
     SUBMISSION_ATTRIBUTE,
     format_description,
     map_constraint,
@@ -27,6 +26,7 @@ from htrun.engines.submission import (
     submit_description,
     write_jobs,
 )
+from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
 from htrun.options import cut
