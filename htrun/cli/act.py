@@ -9,7 +9,7 @@ import click
 
 from htrun import reports
 from htrun.cli import complain
-from htrun.cli.common import select, selectors, status_option, tag_argument
+from htrun.cli.common import positive, select, selectors, status_option, tag_argument
 from htrun.cli.terminal import worst
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
@@ -204,7 +204,7 @@ def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
 
 @edit.command("memory")
 @tag_argument
-@click.argument("memory", type=click.IntRange(min=1))
+@click.argument("memory", type=int, callback=positive)
 @click.option("--unit", type=click.Choice(["MB", "GB"], case_sensitive=False), default="MB", show_default=True)
 def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
     """Set the memory that unfinished components of a map request.
@@ -218,7 +218,7 @@ def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
 
 @edit.command("disk")
 @tag_argument
-@click.argument("disk", type=click.IntRange(min=1))
+@click.argument("disk", type=int, callback=positive)
 @click.option("--unit", type=click.Choice(["KB", "MB", "GB"], case_sensitive=False), default="GB", show_default=True)
 def edit_disk(tag: str, disk: int, unit: str) -> ExitCode:
     """Set the disk space that unfinished components of a map request.

@@ -114,6 +114,13 @@ def look(map_: MapControl) -> None:
         write_results(map_)
 
 
+def positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
+    """Refuse numbers below 1, as the callback of an option or argument."""
+    if value is not None and value < 1:
+        raise click.BadParameter(f"{value} is less than 1")
+    return value
+
+
 class StatusType(_ParamType):
     """A component status, in any case."""
 

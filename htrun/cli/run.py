@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from htrun import __version__, words
+from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
@@ -47,12 +48,6 @@ class Whys(NamedTuple):
     delivery: str
 
 
-def _positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
-    if value is not None and value < 1:
-        raise click.BadParameter(f"{value} is less than 1")
-    return value
-
-
 def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
     if value == "":
         raise click.BadParameter("it is empty")
@@ -86,8 +81,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     shell_complete=complete_deliveries,
     help="How Python gets to execute nodes: shared or assume.",
 )
-@click.option("--workers", type=int, callback=_positive, help="Worker processes on this machine; by default one a CPU.")
-@click.option("--chunk-size", type=int, callback=_positive, help="Components a job works from the start.")
+@click.option("--workers", type=int, callback=positive, help="Worker processes on this machine; by default one a CPU.")
+@click.option("--chunk-size", type=int, callback=positive, help="Components a job works from the start.")
 @job_options
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
@@ -104,7 +99,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option("--stdout", "to_stdout", is_flag=True, help="Write the collected results to standard output at the end.")
 @click.option("--format", "format_", type=click.Choice(["jsonl", "csv", "tsv"]), help="Their format; implies --stdout.")
 @click.option("-x", "--exitfirst", is_flag=True, help="Stop at the first error.")
-@click.option("--maxfail", type=int, callback=_positive, metavar="N", help="Stop after N errors.")
+@click.option("--maxfail", type=int, callback=positive, metavar="N", help="Stop after N errors.")
 @click.option(
     "--tb",
     type=click.Choice(["auto", "short", "line", "no"]),
