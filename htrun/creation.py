@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
 from htrun.control import MapControl
-from htrun.delivery import get_delivery
+from htrun.delivery import Place, get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import (
     EngineError,
@@ -55,7 +55,7 @@ class MapRequest:
     target : Target or Function
     engine : Engine
     delivery : str
-        The name of the delivery method.
+        The delivery method, as NAME or NAME:ARGUMENT.
     results : pathlib.Path
         The parent of the map's directory.
     named : bool
@@ -159,7 +159,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         builder.write_options(options.variadic)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
-        return _place(request, builder, count, options.fixed, TagRegistry(settings.tags))
+        return _place(request, builder, count, options.fixed, settings)
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
@@ -175,15 +175,19 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
 
 
 def _place(
-    request: MapRequest, builder: DirectoryBuilder, count: int, submit: dict[str, str], registry: TagRegistry
+    request: MapRequest, builder: DirectoryBuilder, count: int, submit: dict[str, str], settings: Config
 ) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
+    registry = TagRegistry(settings.tags)
     while True:
         tag = request.tag or make_up_tag()
         # Nobody else makes or removes a map of this tag meanwhile, which would pull it from under the engine.
         with registry.lock_tag(tag):
             if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
                 continue
+            if request.engine.needs_delivery:
+                place = Place(tag, builder.directory, request.path(tag), settings)
+                builder.write_delivery(*get_delivery(request.delivery).prepare(place))
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:

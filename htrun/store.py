@@ -94,6 +94,8 @@ class MapDirectory:
         self.call_index = self.inner / "calls.idx"
         self.files_table = self.inner / "files.jsonl"
         self.options_file = self.inner / "options.json"
+        self.delivery = self.inner / "delivery"
+        self.delivery_file = self.inner / "delivery.json"
         self.sources = self.inner / wire.SOURCES
         self.jobs = self.inner / "jobs"
         self.submissions = self.inner / "submissions.jsonl"
@@ -131,6 +133,10 @@ class MapDirectory:
     def lock_file(self, name: str) -> Path:
         """Return the path of one of the map's locks."""
         return self.inner / f"{name}.lock"
+
+    def delivery_names(self) -> list[str]:
+        """Return the names of the files that bring Python along."""
+        return sorted(os.listdir(self.delivery)) if self.delivery.is_dir() else []  # noqa: PTH208 (names alone)
 
     def job_names(self) -> set[str]:
         """Return the names of the job directories that there are."""
@@ -207,6 +213,15 @@ class MapDirectory:
         except FileNotFoundError:
             return {}
         return options
+
+    @cached_property
+    def delivered(self) -> dict[str, Any]:
+        """What was prepared to bring Python along: ``submit`` commands, and what the ``runner`` is told."""
+        try:
+            delivered: dict[str, Any] = read_json(self.delivery_file)
+        except FileNotFoundError:
+            return {"submit": {}, "runner": {}}
+        return delivered
 
     def read_submissions(self) -> list[Submission]:
         """Return what has been submitted so far, in order."""
@@ -286,6 +301,10 @@ class DirectoryBuilder:
         """Write the submit commands that have a value for each component."""
         if variadic:
             write_json(self.directory.options_file, variadic)
+
+    def write_delivery(self, submit: Mapping[str, str], runner: Mapping[str, Any]) -> None:
+        """Write what a delivery method has prepared."""
+        write_json(self.directory.delivery_file, {"submit": dict(submit), "runner": dict(runner)})
 
     def write_sources(self, sources: Iterable[tuple[Path, str]], made: Mapping[str, bytes]) -> None:
         """Copy source files (path here, name below the sources directory), and write others there."""

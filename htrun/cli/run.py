@@ -77,7 +77,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option(
     "--delivery",
-    metavar="NAME",
+    metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
     help="How Python gets to execute nodes: shared or assume.",
 )

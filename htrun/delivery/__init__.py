@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod
+from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from importlib_metadata import EntryPoint
+
+    from htrun.settings import Config
+    from htrun.store import MapDirectory
+
+
+class Prepared(NamedTuple):
+    """What a delivery method has prepared for the jobs of a map; kept with it, for all of its submissions.
+
+    Attributes
+    ----------
+    submit : mapping of str to str
+        The submit commands that start the runner, ``executable`` and ``arguments`` among them. Values are in the
+        language of submit descriptions, where what is not meant as a macro has been escaped (see ``escape`` and
+        ``arguments``). Those of ``transfer_input_files`` and ``requirements`` are added to what the jobs have of their
+        own.
+    runner : mapping
+        What the runner is told, as JSON (``job.json``).
+    """
+
+    submit: Mapping[str, str]
+    runner: Mapping[str, Any] = {}
 
 
 class Delivery(Protocol):
     """A way to get a Python interpreter to run the runner on an execute node.
+
+    The entry point is a class, or a function, that takes the text after the colon in ``NAME:ARGUMENT``, None if there
+    is no colon. It raises UsageError where that is not what it needs.
 
     Attributes
     ----------
@@ -26,13 +51,29 @@ class Delivery(Protocol):
     name: str
     summary: str
 
-    def submit_description(self, runner: str) -> Mapping[str, str]:
-        """Return the submit commands that start ``runner``, a zip file in the job's scratch directory.
-
-        At least ``executable`` and ``arguments`` are among them. Values are in the language of submit descriptions,
-        where what is not meant as a macro has been escaped (see ``escape`` and ``arguments``).
-        """
+    def prepare(self, place: Place) -> Prepared:
+        """Make what the jobs of a map need, before anything is submitted; see ``Place``. Raises HtrunError."""
         ...
+
+
+class Place(NamedTuple):
+    """The map that a delivery method prepares.
+
+    Attributes
+    ----------
+    tag : str
+    directory : MapDirectory
+        Under a name that lasts only until the map is made. The files in its ``delivery`` directory, which is to be made
+        if there are any, are brought along by each job under their names.
+    path : pathlib.Path
+        Where the map's directory is going to be.
+    settings : Config
+    """
+
+    tag: str
+    directory: MapDirectory
+    path: Path
+    settings: Config
 
 
 _MACRO = re.compile(r"\$(?=\w*\()")
@@ -76,12 +117,27 @@ def delivery_names() -> list[str]:
     return sorted(_methods())
 
 
-def get_delivery(name: str) -> Delivery:
-    """Return the delivery method of this name; raise UnknownPythonDeliveryMethod with the names there are."""
+def get_delivery(text: str) -> Delivery:
+    """Return the delivery method of ``NAME`` or ``NAME:ARGUMENT``.
+
+    Raises
+    ------
+    UnknownPythonDeliveryMethod
+        With the names there are.
+    UsageError
+        If it needs an argument, or another one.
+    """
+    name, colon, argument = text.partition(":")
     methods = _methods()
     if name not in methods:
         raise UnknownPythonDeliveryMethod(
             f"there is no delivery method {name!r}; there are {', '.join(sorted(methods))}"
         )
-    make: Callable[[], Delivery] = methods[name].load()
-    return make()
+    make: Callable[[str | None], Delivery] = methods[name].load()
+    return make(argument if colon else None)
+
+
+def no_argument(name: str, argument: str | None) -> None:
+    """Raise UsageError if there is an argument, which a delivery method has no use for."""
+    if argument is not None:
+        raise UsageError(f"the delivery method {name} takes no argument: {name}:{argument}")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from htrun.delivery import arguments
+from typing import TYPE_CHECKING
+
+from htrun.delivery import Prepared, arguments, no_argument
+from htrun.runner import wire
+
+if TYPE_CHECKING:
+    from htrun.delivery import Place
 
 # The whole path is passed on, since a Python that was started without a PATH does not know its own sys.executable.
 _SCRIPT = (
@@ -18,10 +24,18 @@ class Assume:
     name = "assume"
     summary = "python3 on the PATH of the execute node"
 
-    def submit_description(self, runner: str) -> dict[str, str]:
+    def __init__(self, argument: str | None = None) -> None:
+        no_argument(self.name, argument)
+
+    def prepare(self, place: Place) -> Prepared:  # noqa: ARG002 (see ``Delivery``)
         """Return the submit commands; see ``Delivery``."""
-        return {
-            "executable": "/bin/sh",
-            "transfer_executable": "false",
-            "arguments": arguments("-c", _SCRIPT, runner),
-        }
+        return Prepared(commands())
+
+
+def commands() -> dict[str, str]:
+    """Return the submit commands that run the runner with the node's, or the container's, python3."""
+    return {
+        "executable": "/bin/sh",
+        "transfer_executable": "false",
+        "arguments": arguments("-c", _SCRIPT, wire.BUNDLE),
+    }

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from htrun.delivery import arguments, escape
+from htrun.delivery import Prepared, arguments, escape, no_argument
+from htrun.runner import wire
+
+if TYPE_CHECKING:
+    from htrun.delivery import Place
 
 
 class Shared:
@@ -13,10 +18,15 @@ class Shared:
     name = "shared"
     summary = f"the submitting interpreter, {sys.executable}"
 
-    def submit_description(self, runner: str) -> dict[str, str]:
+    def __init__(self, argument: str | None = None) -> None:
+        no_argument(self.name, argument)
+
+    def prepare(self, place: Place) -> Prepared:  # noqa: ARG002 (see ``Delivery``)
         """Return the submit commands; see ``Delivery``."""
-        return {
-            "executable": escape(sys.executable),
-            "transfer_executable": "false",
-            "arguments": arguments(runner),
-        }
+        return Prepared(
+            {
+                "executable": escape(sys.executable),
+                "transfer_executable": "false",
+                "arguments": arguments(wire.BUNDLE),
+            }
+        )

@@ -40,12 +40,15 @@ class Engine(Protocol):
         Whether idle components do not start in a map that is paused.
     outlives_interrupt : bool
         Whether a run goes on when the user leaves it with Ctrl-C.
+    needs_delivery : bool
+        Whether Python has to be brought to where components run.
     """
 
     name: str
     records_are_live: bool
     pauses_waiting: bool
     outlives_interrupt: bool
+    needs_delivery: bool
 
     def why_not(self) -> str | None:
         """Return why this engine cannot be used here; None if it can."""

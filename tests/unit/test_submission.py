@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.delivery import arguments, escape, get_delivery
+from htrun.config import Config
+from htrun.delivery import Place, arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.htcondor.jobs import format_description, submit_description, write_jobs
-from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
+from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod, UsageError
 from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.submissions import Submission
 
@@ -81,12 +82,20 @@ def test_the_submit_description() -> None:
 
 
 @pytest.mark.parametrize("name", ["assume", "shared"])
-def test_a_delivery_says_how_to_start_the_runner(name: str) -> None:
+def test_a_delivery_says_how_to_start_the_runner(name: str, tmp_path: Path) -> None:
     """Each delivery method gives an executable that HTCondor does not transfer, and its arguments."""
-    commands = get_delivery(name).submit_description("htrun.pyz")
+    place = Place("scan", MapDirectory(tmp_path), tmp_path, Config(tmp_path))
+    commands = get_delivery(name).prepare(place).submit
     assert commands["executable"].startswith("/")
     assert commands["transfer_executable"] == "false"
     assert "htrun.pyz" in commands["arguments"]
+
+
+@pytest.mark.parametrize("text", ["assume:", "shared:python3"])
+def test_an_argument_that_means_nothing_is_refused(text: str) -> None:
+    """A delivery method that needs no argument takes none."""
+    with pytest.raises(UsageError, match="takes no argument"):
+        get_delivery(text)
 
 
 def test_what_is_not_installed_is_told_with_what_is() -> None:

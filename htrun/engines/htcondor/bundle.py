@@ -47,6 +47,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         "reference": directory.info["target"]["reference"],
         "sources": list(sources),
         "max_failures": directory.info.get("options", {}).get("max_failures", 0),
+        **directory.delivered["runner"],
     }
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}
     for name, file in files.items():

@@ -7,7 +7,6 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from htrun.delivery import get_delivery
 from htrun.engines.htcondor import waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
@@ -63,6 +62,7 @@ class HTCondorEngine:
     records_are_live = False
     pauses_waiting = False
     outlives_interrupt = True
+    needs_delivery = True
 
     def why_not(self) -> str | None:
         """Return why no job can be submitted from here; see ``Engine``."""
@@ -154,14 +154,14 @@ class HTCondorEngine:
         return submission
 
     def _submit(self, directory: MapDirectory, submission: Submission) -> int:
-        delivery = get_delivery(directory.info["delivery"])
         items = write_jobs(directory, submission)
         description = submit_description(
             directory.info,
             submission,
             str(directory.inner),
-            delivery.submit_description("htrun.pyz"),
+            directory.delivered["submit"],
             directory.variadic_options,
+            directory.delivery_names(),
         )
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"

@@ -14,7 +14,7 @@ from htrun.runner import wire
 from htrun.runner.files import left_out, remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
@@ -138,6 +138,7 @@ def submit_description(
     inner: str,
     delivery: Mapping[str, str],
     variadic: Collection[str] = (),
+    files: Iterable[str] = (),
 ) -> dict[str, str]:
     """Return the submit description of a submission.
 
@@ -152,6 +153,8 @@ def submit_description(
         The submit commands of the delivery method.
     variadic : collection of str
         The options whose values are in the item data, in order.
+    files : iterable of str
+        The names of the files that the delivery method brings along.
 
     Raises
     ------
@@ -160,11 +163,11 @@ def submit_description(
     """
     ours = {
         "universe": "vanilla",
-        **delivery,
+        **{key: value for key, value in delivery.items() if key != "transfer_input_files"},
         "batch_name": escape(info["tag"]),
         # The dot keeps a space at the end of a name from being trimmed.
         "initialdir": escape(f"{inner}/jobs/") + "$(htrun_job)/.",
-        "transfer_input_files": f"../../{wire.BUNDLE}, {wire.CALLS}$(htrun_files)",
+        "transfer_input_files": f"../../{wire.BUNDLE}, {wire.CALLS}{_brought(delivery, files)}$(htrun_files)",
         "should_transfer_files": "YES",
         # Records of finished components come back to a job that was vacated. No output files are named: those made or
         # changed at the top of the job's scratch directory are transferred, and a job that died early is not held
@@ -185,6 +188,12 @@ def submit_description(
             both = key == "requirements" and options[key]
             options[key] = f"({options[key]}) && ({ours[key]})" if both else ours[key]
     return {**ours, **options}
+
+
+def _brought(delivery: Mapping[str, str], files: Iterable[str]) -> str:
+    """Return what a delivery method brings along, to go on a list of files."""
+    named = delivery.get("transfer_input_files", "")
+    return "".join(f", ../../delivery/{name}" for name in files) + (f", {named}" if named else "")
 
 
 def format_description(description: Mapping[str, str]) -> str:

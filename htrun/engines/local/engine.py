@@ -25,6 +25,7 @@ class LocalEngine:
     records_are_live = True
     pauses_waiting = True
     outlives_interrupt = False
+    needs_delivery = False
 
     def why_not(self) -> str | None:
         """Return None: this machine is always there."""
