@@ -16,14 +16,14 @@ from htrun.cli.completion import complete_deliveries, complete_engines, complete
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
+from htrun.creation import MapRequest, asked_options, check_request, choose_delivery, create_map, usual_engine
 from htrun.delivery import get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.inputs import InputsOptions, read, single
 from htrun.options import InputFiles, MapOptions, inherited_options
-from htrun.settings import Config, load
+from htrun.settings import load
 from htrun.store import read_json
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
-    from htrun.settings import Config
     from htrun.targets import Target
 
 _SHOWN_CALLS = 1000
@@ -79,7 +78,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--delivery",
     metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
-    help="How Python gets to execute nodes: shared or assume.",
+    help="How Python gets to execute nodes: shared, assume, docker, singularity, transplant, auto.",
 )
 @click.option("--workers", type=int, callback=positive, help="Worker processes on this machine; by default one a CPU.")
 @click.option("--chunk-size", type=int, callback=positive, help="Components a job works from the start.")
@@ -140,8 +139,12 @@ def run(**options: Any) -> ExitCode:
     if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
         says = "says" if len(idle) == 1 else "say"
         click.echo(f"htrun: note: {', '.join(idle)} {says} nothing to the engine local", err=True)
-    whys = Whys(engine=why, delivery="as asked" if options["delivery"] else settings.origin("DELIVERY_METHOD"))
-    request = _request(target, engine, settings, options, asked)
+    reason = engine.why_not()
+    if reason is not None:
+        raise EngineError(f"engine {engine.name}: {reason}")
+    delivery, why_delivery = choose_delivery(options["delivery"], engine, settings)
+    whys = Whys(engine=why, delivery=why_delivery)
+    request = _request(target, engine, delivery, options, asked)
     check_request(request, settings)
     files = FileTable()
     taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
@@ -169,14 +172,7 @@ def run(**options: Any) -> ExitCode:
         return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
 
 
-def _request(
-    target: Target, engine: Engine, settings: Config, options: dict[str, Any], asked: JobOptions
-) -> MapRequest:
-    delivery = options["delivery"] or usual_delivery(settings)
-    get_delivery(delivery)  # an unknown one is an error now, not when jobs start
-    reason = engine.why_not()
-    if reason is not None:
-        raise EngineError(f"engine {engine.name}: {reason}")
+def _request(target: Target, engine: Engine, delivery: str, options: dict[str, Any], asked: JobOptions) -> MapRequest:
     return MapRequest(
         target=target,
         engine=engine,
