@@ -168,12 +168,11 @@ def _automatic_delivery(engine: Engine, settings: Config) -> tuple[str, str]:
         return "assume", f"auto: {problem}"
     if not nodes.machines:
         return "assume", "auto: the pool has no machines now whose file systems could be known"
+    domain = f"this one's file system domain, {nodes.domain}"
     if nodes.sharing == nodes.machines:
-        return "shared", f"auto: the pool's machines share this one's file system domain, {nodes.domain}"
-    share = (
-        f"{nodes.sharing:,} of the pool's {nodes.machines:,} machines" if nodes.sharing else "no machine of the pool"
-    )
-    return "assume", f"auto: {share} share{'s' * (not nodes.sharing)} this one's file system domain, {nodes.domain}"
+        return "shared", f"auto: the pool's machines share {domain}"
+    few = f"only {nodes.sharing:,} of the pool's {nodes.machines:,} machines share"
+    return "assume", f"auto: {few if nodes.sharing else 'no machine of the pool shares'} {domain}"
 
 
 def asked_options(request: MapRequest, settings: Config) -> MapOptions:

@@ -26,11 +26,8 @@ _INSTEAD = (
 )
 _VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _SHARED_PREFIX = "/usr/local"  # where Python's own files are not alone
-_PYTHONS = re.compile(
-    rf"bin(/{_VERSION.replace('.', '[.]')}|/python3?|/pip[\d.]*)?|lib(/{_VERSION}(/.*)?|/libpython.*)?"
-)
+_PYTHONS = re.compile(rf"bin(/{_VERSION}|/python3?|/pip[\d.]*)?|lib(/{_VERSION}(/.*)?|/libpython.*)?")
 _NOT_NEEDED = re.compile(rf"lib/{_VERSION}/(test|config-[^/]*)|lib/[^/]*\.a|.*\.opt-[12]\.pyc")
-_CONDA_STORES = ("pkgs", "envs")
 _MODULES = (".py", ".so", ".pyd", ".pyc")
 _FINDER = re.compile(r"import\s+(__editable__\w*_finder)\b")
 
@@ -143,7 +140,10 @@ def this_installation() -> Installation:
         prefix,
         os.path.relpath(executable, prefix),
         environment,
-        inherits=any(path.startswith(f"{prefix}/") for path in map(os.path.realpath, site.getsitepackages())),
+        inherits=any(
+            path.startswith(f"{prefix}/") and not (environment and path.startswith(f"{environment}/"))
+            for path in map(os.path.realpath, site.getsitepackages())
+        ),
         user=user if user and os.path.isdir(user) else None,
     )
 
@@ -297,7 +297,10 @@ def _filter(installation: Installation, root: str) -> Callable[[str], bool]:
     hidden = () if installation.inherits else (f"lib/{_VERSION}/site-packages", f"lib/{_VERSION}/dist-packages")
 
     def left(path: str) -> bool:
-        if path in hidden or (conda and path in _CONDA_STORES) or _NOT_NEEDED.fullmatch(path):
+        # Environments are no part of it, nor are the packages that conda unpacks.
+        if path in hidden or path == "envs" or (conda and path == "pkgs") or _NOT_NEEDED.fullmatch(path):
+            return True
+        if os.path.join(root, path) == installation.environment:
             return True
         return shared and not _PYTHONS.fullmatch(path)
 

@@ -82,15 +82,18 @@ def unpacked_size(path: Path) -> int:
 
 def _write(installation: Installation, content: Sequence[Member], path: Path) -> None:
     started = time.monotonic()
-    total = sum(os.stat(member.path).st_size for member in content if member.path and member.data is None)
+    total = sum(Path(member.path).stat().st_size for member in content if member.path and member.data is None)
     tell = _teller(f"htrun: packing {installation.environment or installation.prefix} ({total / 1e6:,.0f} MB), once")
     part = path / f"{PACKED}.part"
     done = 0
-    with part.open("wb") as file, gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream:
-        with tarfile.open(mode="w", fileobj=stream, format=tarfile.PAX_FORMAT) as archive:
-            for member in content:
-                done += _add(archive, member)
-                tell(done / max(total, 1))
+    with (
+        part.open("wb") as file,
+        gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as stream,
+        tarfile.open(mode="w", fileobj=stream, format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for member in content:
+            done += _add(archive, member)
+            tell(done / max(total, 1))
     part.rename(path / PACKED)
     size = (path / PACKED).stat().st_size
     about = {"created": time.time(), "packages": packages(installation), "unpacked": done}
@@ -110,10 +113,7 @@ def _add(archive: tarfile.TarFile, member: Member) -> int:
         info.type, info.linkname = tarfile.SYMTYPE, member.target
         archive.addfile(info)
         return 0
-    if member.path:
-        info = archive.gettarinfo(os.path.realpath(member.path), name)
-    else:
-        info = tarfile.TarInfo(name)
+    info = archive.gettarinfo(os.path.realpath(member.path), name) if member.path else tarfile.TarInfo(name)
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     if member.data is not None:
