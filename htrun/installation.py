@@ -105,7 +105,10 @@ class Installation(NamedTuple):
             flags = ""
         if self._looks_elsewhere_for_libpython():
             lines.append("LD_LIBRARY_PATH=$here/base/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; export LD_LIBRARY_PATH")
-        lines += [f"PATH={path}:$PATH; export PATH", f'exec "$here/{python}"{flags} "$@"']
+        lines += [
+            f"PATH={path}:${{PATH:-/usr/local/bin:/usr/bin:/bin}}; export PATH",
+            f'exec "$here/{python}"{flags} "$@"',
+        ]
         return "".join(f"{line}\n" for line in lines)
 
     def _looks_elsewhere_for_libpython(self) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from htrun.delivery import Place
 
 _STAGED = "image.sif"
+_MARK = ".singularity.d"  # without it the job would be started again and again, and never held
 
 
 class Singularity:
@@ -32,6 +33,11 @@ class Singularity:
             raise UsageError(
                 f"there is no image {argument}: the delivery method singularity takes a file (SIF), a directory, or a "
                 "URL such as docker://python:3.12"
+            )
+        elif Path(argument).is_dir() and not Path(argument, _MARK).exists():
+            raise UsageError(
+                f"the directory {argument} is no image: it has no {_MARK}. 'apptainer build --sandbox IMAGE {argument}' "
+                "makes one of a plain file system"
             )
         self.summary = f"python3 in a container of the image {argument}"
 
