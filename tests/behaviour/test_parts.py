@@ -41,7 +41,7 @@ def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
         description.write_text("\n".join([*lines, "queue", ""]), encoding="utf-8")
         condor_tool("condor_submit", description)
         log = tmp_path / "log"
-        until = time.monotonic() + 90
+        until = time.monotonic() + 30
         while "Job terminated" not in log.read_text(encoding="utf-8"):
             assert "Job was held" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
             assert time.monotonic() < until, log.read_text(encoding="utf-8")
