@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.parts.servers import S3, FileServer
@@ -19,8 +19,9 @@ CODE = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 @pytest.fixture
-def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
+def job(condor_tool: Callable[..., str], tmp_path: Path) -> Iterator[Job]:
     """Return a function that runs one job, described by submit commands, and returns its standard output."""
+    clusters = []
 
     def run(script: str, **commands: object) -> str:
         program = tmp_path / "program"
@@ -39,7 +40,7 @@ def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
         description = tmp_path / "job.sub"
         lines = [f"{name} = {value}" for name, value in given.items()]
         description.write_text("\n".join([*lines, "queue", ""]), encoding="utf-8")
-        condor_tool("condor_submit", description)
+        clusters.append(condor_tool("condor_submit", "-terse", description).partition(".")[0])
         log = tmp_path / "log"
         until = time.monotonic() + 90
         while "Job terminated" not in log.read_text(encoding="utf-8"):
@@ -49,7 +50,10 @@ def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
         assert "return value 0" in log.read_text(encoding="utf-8"), (tmp_path / "err").read_text(encoding="utf-8")
         return (tmp_path / "out").read_text(encoding="utf-8")
 
-    return run
+    yield run
+    left = condor_tool("condor_q", *clusters, "-af", "ClusterId").split()  # such as held ones
+    if left:
+        condor_tool("condor_rm", *left)
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
