@@ -19,23 +19,20 @@ from tests.tools.debian import PackageError, PrivateApt, unpack
 
 SUITE = "sid"
 RECIPE = "r1"
-# Without squashfuse it unpacks images instead of mounting them, for which /dev/fuse would have to be the user's.
 LEFT_OUT = ("ca-certificates", "cryptsetup", "cryptsetup-bin", "debconf", "fuse3", "perl", "python3", "uidmap")
 
 
 @dataclass(frozen=True)
 class Apptainer:
-    """The program, and the directory of the tools that it needs on PATH."""
+    """The program."""
 
     program: Path
-    tools: Path
 
-    def build(self, image: Path, directory: Path) -> None:
+    def build(self, image: Path, directory: Path, *options: str) -> None:
         """Make an image from a directory."""
-        env = {**os.environ, "PATH": f"{self.tools}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         new = image.with_name(f"{image.name}.new")
-        command = [str(word) for word in (self.program, "build", "--force", new, directory)]
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        command = [str(word) for word in (self.program, "build", "--force", *options, new, directory)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PartError(f"apptainer build: {(done.stderr.strip() or str(done.returncode)).splitlines()[-1]}")
         new.rename(image)
@@ -45,9 +42,9 @@ def find() -> Apptainer | None:
     """Return the machine's Apptainer or Singularity, or what was fetched, None where there is neither."""
     program = shutil.which("apptainer") or shutil.which("singularity")
     if program is not None:
-        return Apptainer(Path(program), Path(program).parent)
+        return Apptainer(Path(program))
     fetched = directory() / "usr/bin/apptainer"
-    return Apptainer(fetched, fetched.parent) if fetched.exists() else None
+    return Apptainer(fetched) if fetched.exists() else None
 
 
 def directory() -> Path:
@@ -90,18 +87,22 @@ def unpack_to(work: Path, final: Path) -> None:
     (made / "usr/etc").symlink_to("../etc")
     (made / "usr/lib/etc").symlink_to("../../etc")
     (made / "usr/lib/var/lib/apptainer/mnt/session").mkdir(parents=True)
+    # Of its tools it finds those alone that came with it, whatever PATH is: HTCondor gives it none. Without squashfuse
+    # it unpacks images instead of mounting them, for which /dev/fuse would have to be the user's.
+    with (made / "etc/apptainer/apptainer.conf").open("a", encoding="utf-8") as file:
+        file.write(f"\nbinary path = {final}/usr/bin\n")
     made.chmod(0o755)
     made.rename(final)
 
 
-def sif(version: str) -> Path:
-    """Return an image file with a Python of a version, made at the first time."""
+def image(version: str, kind: str) -> Path:
+    """Return an image with a Python of a version, made at the first time, of the kind ``sif`` or ``sandbox``."""
     source = pythons.root(version)
-    image = source.with_suffix(source.suffix + ".sif")
+    made = source.with_name(f"{source.name}.{kind}")
     with FileLock(cache_dir() / "apptainer-images.lock"):
-        if not image.exists():
-            get().build(image, source)
-    return image
+        if not made.exists():
+            get().build(made, source, *(["--sandbox"] if kind == "sandbox" else []))
+    return made
 
 
 def complete(libexec: Path) -> None:

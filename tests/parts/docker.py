@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shlex
 import shutil
 import socket
 import subprocess
@@ -34,11 +33,6 @@ class Docker:
 
     program: str
     host: str | None = None
-
-    def script(self) -> str:
-        """Return a shell script that is a client of this daemon."""
-        host = f"DOCKER_HOST={shlex.quote(self.host)} " if self.host else ""
-        return f'#!/bin/sh\n{host}exec {shlex.quote(self.program)} "$@"\n'
 
     def __call__(self, *words: str, stdin: int | None = subprocess.DEVNULL) -> str:
         """Run the client and return what it prints, or raise an error with the last line of its complaint."""

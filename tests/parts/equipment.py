@@ -23,30 +23,25 @@ class Equipment:
     docker: Docker | None
     apptainer: Apptainer | None
 
-    def config(self, directory: Path) -> str:
-        """Return the lines that a pool's configuration needs for them; the pool lies in a directory."""
+    def config(self) -> str:
+        """Return the lines that a pool's configuration needs for them."""
+        lines = []
         # The plugin for URLs believes whom this directory holds, also who joins it later.
-        lines = [f'STARTD_ENVIRONMENT = "X509_CERT_DIR={authority.directory()}"']
+        environment = {"X509_CERT_DIR": str(authority.directory())}
         if self.docker is not None:
-            lines.append(f"DOCKER = {directory / 'docker'}")
+            lines.append(f"DOCKER = {self.docker.program}")
+            if self.docker.host is not None:
+                environment["DOCKER_HOST"] = self.docker.host
         if self.apptainer is not None:
             lines.append(f"SINGULARITY = {self.apptainer.program}")
-        return "\n".join(["", "# Real parts (tests/parts).", *lines, ""])
+        given = " ".join(f"{name}={value}" for name, value in environment.items())
+        return "\n".join(["", "# Real parts (tests/parts).", *lines, f'STARTD_ENVIRONMENT = "{given}"', ""])
 
-    def lay_out(self, directory: Path, libexec: Path) -> None:
-        """Write what the configuration names, and complete HTCondor's own helpers."""
-        if self.docker is not None:
-            script = directory / "docker"
-            script.write_text(self.docker.script(), encoding="utf-8")
-            script.chmod(0o755)
+    def complete(self, libexec: Path) -> None:
+        """Complete HTCondor's own helpers in a directory with what it needs to find out about the parts."""
         if self.apptainer is not None:
             with contextlib.suppress(PartError):
                 apptainer.complete(libexec)
-
-    @property
-    def path(self) -> list[str]:
-        """Return the directories that belong on the PATH of the pool's daemons."""
-        return [str(self.apptainer.tools)] if self.apptainer is not None else []
 
 
 def find() -> Equipment:

@@ -82,4 +82,4 @@ def text(directory: Path, programs: Programs, equipment: Equipment) -> str:
     """Return the pool's configuration; `HTRUN_TEST_POOL_CONFIG` may name a file with further settings."""
     more = os.environ.get("HTRUN_TEST_POOL_CONFIG", "")
     own = TEXT.format(directory=directory, programs=programs, more=more, cpus=CPUS)
-    return own + equipment.config(directory)
+    return own + equipment.config()

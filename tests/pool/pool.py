@@ -89,9 +89,8 @@ def start() -> Pool:
         end_daemons()
         shutil.rmtree(home, ignore_errors=True)
         lay_out(home, wanted)
-        parts.lay_out(home, programs.libexec)
-        path = os.pathsep.join([pool.env["PATH"], *parts.path])
-        launch(home, programs, {**pool.env, "PATH": path})
+        parts.complete(programs.libexec)
+        launch(home, programs, pool.env)
         try:
             probe.ask(pool.config, wait=READY_S)
         except PoolError as error:
