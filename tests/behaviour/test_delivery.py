@@ -41,7 +41,7 @@ def run(shell: Shell, delivery: str, *words: object) -> str:
     done = shell(
         "m.py:f", "--args", "-", "--tag", "t", "--overwrite", "--delivery", delivery, *words, input='"data.txt"\n'
     )
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("delivery: ")]
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("delivery: ")]
     return line
 
 
@@ -91,24 +91,43 @@ def test_python_maps_into_containers(
     """``htrun.settings`` takes NAME:ARGUMENT, and pickled functions and values go from one Python to another."""
     if engine == "local":
         pytest.skip("nothing is delivered on this machine")
-    for name, delivery in {"named": f"docker:{docker_images['3.13']}", "set": "docker"}.items():
-        monkeypatch.setattr(htrun.settings, "maps", [{}, *htrun.settings.maps])
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version not in ("3.9", "3.11", "3.13"):
+        pytest.skip(f"there is no image with Python {version}")
+    monkeypatch.setattr(htrun.settings, "maps", [{}, *htrun.settings.maps])
+    htrun.settings["DOCKER.IMAGE"] = docker_images[version]
+    for name, delivery in {"named": f"docker:{docker_images[version]}", "set": "docker"}.items():
         htrun.settings["DELIVERY_METHOD"] = delivery
-        htrun.settings["DOCKER.IMAGE"] = docker_images["3.13"]
-        map_ = htrun.map(lambda x: (sys.version_info[:2], {x: 1j}), [1, 2], tag=name)
-        assert [version for version, _ in map_.iter()] == [(3, 13), (3, 13)]
-        assert map_[1][1] == {2: 1j}
+        map_ = htrun.map(lambda x: {x: 1j}, [1, 2], tag=name)
+        assert list(map_) == [{1: 1j}, {2: 1j}]
+        info = json.loads((map_.path / ".htrun/map.json").read_text())
+        assert info["delivery"] == f"docker:{docker_images[version]}"
+
+
+def test_byte_code_of_another_python_is_refused(
+    api: Shell, docker_images: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """A function from memory runs with its own version of Python only; another one would crash."""
+    if engine == "local":
+        pytest.skip("nothing is delivered on this machine")
+    other = "3.13" if sys.version_info[:2] != (3, 13) else "3.11"
+    monkeypatch.setenv("HTRUN_DELIVERY", f"docker:{docker_images[other]}")
+    map_ = htrun.map(lambda x: x, [1])
+    with pytest.raises(
+        htrun.exceptions.MapComponentError, match=f"this is Python {other}, which cannot run its byte code"
+    ):
+        map_.get(0)
 
 
 def test_auto_is_shared_where_the_pool_shares_its_files(condor: Shell) -> None:
     """It is the default, and the header says why."""
     write_where(condor)
     done = condor("m.py:f", "--args", "-", "--collect-only", input='"data.txt"\n')
-    assert "delivery: shared (auto: the pool's machines share this one's file system domain, " in done.stdout
+    assert "delivery: shared (auto: the pool's machines share this one's file system domain, " in done.stderr
     condor.environ = {**condor.environ, "_CONDOR_FILESYSTEM_DOMAIN": "far.away"}
     done = replace(condor)("m.py:f", "--args", "-", "--collect-only", input='"data.txt"\n')
     assert (
-        "delivery: assume (auto: no machine of the pool shares this one's file system domain, far.away)" in done.stdout
+        "delivery: assume (auto: no machine of the pool shares this one's file system domain, far.away)" in done.stderr
     )
 
 
@@ -118,7 +137,7 @@ def test_auto_is_an_image_where_one_is_set(condor: Shell) -> None:
     for docker, singularity in (("a:1", ""), ("", "docker://b:2")):
         condor.environ = {**condor.environ, "HTRUN_DOCKER_IMAGE": docker, "HTRUN_SINGULARITY_IMAGE": singularity}
         done = condor("math:sqrt", "--args", "-", "--collect-only", input="1\n")
-        shown[docker] = next(line for line in done.stdout.splitlines() if line.startswith("delivery"))
+        shown[docker] = next(line for line in (done.stdout + done.stderr).splitlines() if line.startswith("delivery"))
     assert shown["a:1"].startswith("delivery: docker:a:1 (auto: DOCKER.IMAGE is set, HTRUN_DOCKER_IMAGE)")
     assert shown[""].startswith("delivery: singularity:docker://b:2 (auto: SINGULARITY.IMAGE is set, ")
 
@@ -177,7 +196,7 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
     condor.environ = {**condor.environ, "PYTHONPATH": str(site)}
     condor.write("m.py", "import os\n\ndef f():\n    return os.environ['FREIGHT']\n")
     done = condor("m.py:f", "--tag", "t", "--delivery", f"ferry:{sys.executable}")
-    assert f"(as asked): over the water with {sys.executable}" in done.stdout
+    assert f"(as asked): over the water with {sys.executable}" in done.stderr
     assert condor.outputs()[0]["output"] == "for t"
     assert "ferry needs a python" in condor("m.py:f", "--delivery", "ferry", code=4).stderr
     assert "shared, ferry" not in condor("m.py:f", "--delivery", "boat", code=4).stderr
