@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
 STAGE = "stage"
-_USERS = {"request_cpus"}
+_USERS = {"request_cpus", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
 
 
@@ -176,6 +176,7 @@ def submit_description(
         "output": wire.RUNNER_LOG,
         "error": wire.RUNNER_LOG,
         "log": escape(f"{inner}/events.log"),
+        "want_io_proxy": "true",  # see htrun.runner.access_point
         "request_cpus": "1",
         f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
+from htrun.runner import wire
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,7 @@ class LocalEngine:
             "chunk_size": 1,
             "components": components,
         }
+        _forget_checkpoints(directory, components)
         directory.append_submission(row)
         if submissions:
             _give(directory, "run", "")
@@ -96,6 +98,15 @@ class LocalEngine:
         from htrun.engines.local.explain import explain  # only now: hardly any run needs it
 
         return explain(directory.info["tag"], event_log(directory), alive=is_alive(directory))
+
+
+def _forget_checkpoints(directory: MapDirectory, components: Ranges) -> None:
+    """Let components begin at their beginning."""
+    if directory.checkpoints.is_dir():
+        for path in directory.checkpoints.iterdir():
+            component = int(path.name.removeprefix(wire.CHECKPOINT))
+            if any(start <= component < stop for start, stop in components):
+                path.unlink(missing_ok=True)
 
 
 def _give(directory: MapDirectory, order: str, reason: str) -> None:
