@@ -94,6 +94,11 @@ class Record:
         files: list[list[Any]] = self.data.get("files", [])
         return files
 
+    def scratch(self) -> tuple[list[list[Any]], list[list[Any]]]:
+        """Return the names and sizes of what was in the component's directory before its call, and after it."""
+        data = self.data
+        return data.get("scratch_before", []), data.get("scratch") or data.get("error", {}).get("scratch", [])
+
     def environment(self) -> dict[str, Any]:
         """Return what Python and packages ran the component, where that was recorded."""
         try:

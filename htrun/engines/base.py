@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
 
@@ -26,6 +26,13 @@ class EventReader(Protocol):
     def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield new events, given the states of the jobs as folded so far."""
         ...
+
+
+class Transfers(NamedTuple):
+    """How long the transfers of a job's files have taken, in seconds; None where that is not known."""
+
+    input_s: float | None = None
+    output_s: float | None = None
 
 
 class Engine(Protocol):
@@ -72,6 +79,10 @@ class Engine(Protocol):
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log, which need not be there."""
+        ...
+
+    def transfers(self, directory: MapDirectory) -> Mapping[int, Transfers]:
+        """Return how long files were transferred for each job, where they were between machines. Raises HtrunError."""
         ...
 
     def is_working(self, directory: MapDirectory) -> bool:

@@ -9,6 +9,7 @@ import json
 import os
 import selectors
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class Spec:
         self.after_checkpoint = after_checkpoint
         self.resumes: dict[int, int] = {}
         """How often components were started anew since their process was killed."""
-        self.node = json.dumps(os.uname().nodename)
+        self.node = '%s,"python":"%s"' % (json.dumps(os.uname().nodename), sys.version.partition(" ")[0])
 
 
 class Supervisor:

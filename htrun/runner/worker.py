@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .slots import Board
     from .supervisor import Spec
 
+_LONG_SECONDS = 2.0
+"""After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
+
 DONE = b"."
 FAILED = b"E"
 HELD = b"H"
@@ -72,6 +75,7 @@ class Worker:
         self.process: ProcessState | None = None  # as importing the target has left it
         self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
+        self.began = time.monotonic()
 
     def run(self, commands: int, replies: int) -> None:
         """Work through ranges read from ``commands`` until it closes; answer each on ``replies``."""
@@ -87,6 +91,8 @@ class Worker:
                 if answer != DONE:
                     answers.write(answer)
             answers.write(DONE)
+        if time.monotonic() - self.began > _LONG_SECONDS:
+            self._write_environment()
         os.chdir(self.directory)
         remove_tree(self.base)
 

@@ -12,7 +12,7 @@ from htrun.runner import wire
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from htrun.engines.base import Action, Attribute
+    from htrun.engines.base import Action, Attribute, Transfers
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -67,6 +67,10 @@ class LocalEngine:
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
         return event_log(directory)
+
+    def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:  # noqa: ARG002 (see ``Engine``)
+        """Return nothing: records say how long files were copied; see ``Engine``."""
+        return {}
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's process lives; see ``Engine``."""
