@@ -108,6 +108,35 @@ def test_a_lost_machine_is_made_up_for(condor: Shell) -> None:
     counting.let_go_and_check()
 
 
+def test_a_killed_job_goes_on(condor: Shell) -> None:
+    """A job whose own process is killed runs again, and its component goes on from its last checkpoint."""
+    counting = Counting(condor)
+    os.kill(parent(int(counting.read("pid-1"))), signal.SIGKILL)
+    until(lambda: len(counting.starts(1)) == 2, "the component has started again")
+    counting.let_go_and_check()
+
+
+def test_a_job_that_is_killed_each_time(condor: Shell) -> None:
+    """A job that is killed again and again ends; the user's own word on retries comes before ours."""
+    condor.write(
+        "m.py",
+        f"""\
+        import os, signal
+
+        def f():
+            with open({str(condor.home / "starts")!r}, "a") as log:
+                log.write(".")
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    condor.run("m.py:f", None, code=1)
+    assert "killed by signal 9" in condor.errors()[0]["error"]["message"]
+    assert (condor.home / "starts").read_text() == "..."
+    condor.run("m.py:f", None, "-o", "max_retries=0", "--overwrite", code=1)
+    assert (condor.home / "starts").read_text() == "...."
+
+
 def test_a_killed_run_is_carried_on(local: Shell) -> None:
     """After a kill of everything on this machine ``htrun wait`` goes on from the last checkpoint."""
     counting = Counting(local)
