@@ -30,7 +30,7 @@ lint: set-up ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --strict -p tests.pool -p tests.tools
+	$(BIN)/mypy --strict -p tests.parts -p tests.pool -p tests.tools
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner
 
@@ -39,7 +39,7 @@ pool: python ## start the personal HTCondor pool that the tests use, unless it r
 	@$(PYTHON) -m tests.tools.as_user pool-start
 
 .PHONY: pool-stop
-pool-stop: python ## stop that pool
+pool-stop: python ## stop that pool, and the containers' daemons
 	@$(PYTHON) -m tests.tools.as_user pool-end
 
 .PHONY: clean
