@@ -9,9 +9,13 @@ import sys
 import zipimport
 
 from . import failures, wire
+from .access_point import AccessPoint
 from .calls import Calls, index_lines
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
+
+_OWN_NAMES = (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT)
+_OWN_PREFIXES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.CHECKPOINT, wire.REMAP)
 
 
 def main() -> int:
@@ -28,15 +32,30 @@ def main() -> int:
         with open(path, "wb") as file:
             file.write(archive.get_data(wire.SOURCES + "/" + name))
     _set_path()
+    access_point = AccessPoint(top)
+    attempt = _attempt()
+    if attempt > 1:
+        access_point.fetch()
     _send_back_again(top)
 
     calls_path = os.path.join(top, wire.CALLS)
     with open(calls_path, "rb") as file:
         header = json.loads(file.readline().decode("utf-8"))
     components = [c for start, stop in header["components"] for c in range(start, stop)]
+    remaps = header.get("remaps", {})
     done = recorded_components(os.path.join(top, wire.RECORDS))
     supervisor = Supervisor(
-        Spec(job["reference"], sources, lambda name: os.path.join(top, name), _attempt()),
+        Spec(
+            job["reference"],
+            sources,
+            lambda name: os.path.join(top, name),
+            attempt,
+            checkpoints=top,
+            remaps=lambda component: remaps.get(str(component), {}),
+            send=lambda path, name: os.replace(path, os.path.join(top, name)),
+            after_component=access_point.after_component,
+            after_checkpoint=access_point.after_checkpoint,
+        ),
         Calls(calls_path, index_lines(calls_path, skip=1), components),
         _ranges([position for position, component in enumerate(components) if component not in done]),
         [(top, os.path.join(top, wire.SCRATCH))],
@@ -64,8 +83,7 @@ def _send_back_again(top: str) -> None:
     It transfers files that are new or changed, and takes a file as changed if its time is another than on arrival.
     """
     for entry in os.scandir(top):
-        name = entry.name
-        if name in (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT) or name.startswith(wire.SIDE_FILE):
+        if entry.name in _OWN_NAMES or entry.name.startswith(_OWN_PREFIXES):
             later = entry.stat().st_mtime + 2
             os.utime(entry.path, (later, later))
 

@@ -49,7 +49,13 @@ def work(directory: MapDirectory) -> bool:
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
     supervisor = Supervisor(
-        Spec(info["target"]["reference"], str(directory.sources), file, holds=True),
+        Spec(
+            info["target"]["reference"],
+            str(directory.sources),
+            file,
+            checkpoints=str(directory.checkpoints),
+            holds=True,
+        ),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
         todo,
         [(str(directory.job(first_job + n)), str(directory.inner / wire.SCRATCH / str(n))) for n in range(workers)],
