@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from htrun.choices import choose_delivery
 from htrun.config import Config
-from htrun.creation import choose_delivery
 from htrun.engines.base import Nodes
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod
 
