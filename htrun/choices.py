@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from htrun.delivery import AUTO, check_known, complete
 from htrun.engines.base import choose_engine
-from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod
+from htrun.exceptions import CannotTransplantPython, EngineError, UnknownEngine, UnknownPythonDeliveryMethod, UsageError
 
 if TYPE_CHECKING:
     from htrun.engines.base import Engine
@@ -54,8 +54,10 @@ def choose_delivery(text: str | None, engine: Engine, settings: Config) -> tuple
         if chosen == AUTO:
             chosen, why = _automatic_delivery(engine, settings)
         return complete(chosen, settings), why
-    except UnknownPythonDeliveryMethod as error:
-        raise UnknownPythonDeliveryMethod(error.args[0] if text is not None else f"{why}: {error}") from None
+    except (UnknownPythonDeliveryMethod, CannotTransplantPython, UsageError) as error:
+        if text is not None:
+            raise
+        raise type(error)(f"{why}: {error}") from None
 
 
 def _automatic_delivery(engine: Engine, settings: Config) -> tuple[str, str]:
