@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from functools import total_ordering
 from pathlib import Path, PurePath, PurePosixPath
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
+from htrun.urls import file_name, is_url, landing_name, normalized, path_of, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MAX_SHOWN = 200
 
 
@@ -24,7 +23,7 @@ class TransferPath:
     """Where a file or directory is: on this machine, or behind a URL if there is a protocol.
 
     What it lacks itself it takes from its ``pathlib`` counterpart: ``Path`` for local paths, ``PurePosixPath`` for the
-    path of a URL. Paths that come from there are TransferPaths again.
+    path of a URL, without its query. Paths that come from there are TransferPaths again.
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class TransferPath:
                 raise UsageError("a path cannot be empty")
             if is_url(text):
                 raise UsageError(f"{shown(text)} is a URL: use TransferPath.parse() or give protocol and location")
-        self._path: PurePath = Path(text) if protocol is None else PurePosixPath(text)
+        self._path: PurePath = Path(text) if protocol is None else PurePosixPath(path_of(protocol, text))
         self.path: str = str(self._path) if protocol is None else text
         self.protocol: str | None = protocol
         self.location: str | None = location
@@ -65,11 +64,10 @@ class TransferPath:
     @classmethod
     def parse(cls, text: str) -> TransferPath:
         """Return what a URL or a local path names."""
-        match = _URL.match(text)
-        if match is None:
+        if not is_url(text):
             return cls(text)
-        location = text[match.end() :].partition("/")[0]
-        return cls(text[match.end() + len(location) :], match[1], location or None)
+        protocol, location, path = split(text)
+        return cls(path, protocol, location or None)
 
     @classmethod
     def cwd(cls) -> TransferPath:
@@ -88,8 +86,8 @@ class TransferPath:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
-        return self._path.name
+        """The last part of the path; of a URL the name that the file has when it arrives."""
+        return self._path.name if self.protocol is None else file_name(self.protocol, self._path.name)
 
     @property
     def parent(self) -> TransferPath:
@@ -154,11 +152,6 @@ class TransferPath:
         return TransferPath, (self.path, self.protocol, self.location)
 
 
-def is_url(text: str) -> bool:
-    """Tell whether a text names something by its URL."""
-    return _URL.match(text) is not None
-
-
 def shown(text: str) -> str:
     """Return a text as a message can show it: on one line, of limited length and without control characters."""
     if not text or not text.isprintable():
@@ -179,7 +172,7 @@ class TransferFile(NamedTuple):
     id : str
         Its name in calls.
     path : str
-        Absolute, without ``.`` and ``..``; symbolic links are as they were given.
+        Absolute, without ``.`` and ``..``, symbolic links as they were given; or a URL.
     given : str
         What the user wrote where it was named first.
     is_dir : bool
@@ -192,8 +185,13 @@ class TransferFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
-        return os.path.basename(self.path)  # noqa: PTH119 (no Path for each of a million lines)
+        """The name that it has when it arrives."""
+        return landing_name(self.path) if self.is_remote else os.path.basename(self.path)  # noqa: PTH119
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is behind a URL."""
+        return not self.path.startswith("/")
 
 
 class FileTable:
@@ -202,7 +200,8 @@ class FileTable:
     Parameters
     ----------
     must_exist : bool
-        Whether a file that is not there is an error. If not, HTCondor holds the jobs that need it.
+        Whether a file that is not there is an error. If not, HTCondor holds the jobs that need it. Nobody asks for
+        what is behind a URL before it is needed.
     """
 
     def __init__(self, *, must_exist: bool = True) -> None:
@@ -222,7 +221,7 @@ class FileTable:
         Parameters
         ----------
         path : str or os.PathLike
-            Absolute.
+            Absolute; of no meaning for a URL.
         given : str
             What the user wrote for it.
         beside : pathlib.Path, optional
@@ -243,12 +242,11 @@ class FileTable:
         """Do as ``add`` does, and return all that is known of the file."""
         if not given:
             raise UsageError("an empty file name")
-        if is_url(given):
-            raise UsageError(f"URLs cannot be brought along yet: {shown(given)}")
-        where = os.path.normpath(path)
+        remote = is_url(given)
+        where = given if remote else os.path.normpath(path)
         entry = self._seen.get(where)
         if entry is None:
-            entry = self._seen[where] = self._look(where, given)
+            entry = self._seen[where] = self._take_url(given) if remote else self._look(where, given)
         if isinstance(entry, TransferFile):
             return entry
         raise UsageError(f"{entry}: {shown(given)}{_hint(given, beside) if entry == _MISSING else ''}")
@@ -272,6 +270,12 @@ class FileTable:
         if not os.path.basename(path):  # noqa: PTH119
             return "the root directory cannot be brought along"
         return self._enter(path, given, is_dir=is_dir)
+
+    def _take_url(self, given: str) -> TransferFile | str:
+        try:
+            return self._enter(normalized(given), given, is_dir=False)
+        except ValueError as error:
+            return str(error)
 
     def _enter(self, path: str, given: str, *, is_dir: bool) -> TransferFile:
         entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir)

@@ -190,7 +190,7 @@ def _request(
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
         map_options=MapOptions.merge(asked.map_options, *inherited_options(target.function)),
-        columns=asked.columns.values,
+        columns=asked.columns,
     )
 
 
@@ -206,8 +206,7 @@ def _read_calls(
     )
     if options["source"] is None:
         if columns:
-            key = next(iter(columns.values))
-            raise UsageError(f"the option {key} is to be a field of each input, but there is no --args")
+            raise UsageError(f"{columns.options[0]} is to be a field of each input, but there is no --args")
         return iter([single(target.function)])
     return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 
@@ -226,7 +225,7 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
     asked = [f"{key} = {value}" for key, value in request.map_options.items()]
-    asked += [f"{key} from the inputs" for key in request.columns]
+    asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:
         talk.say(f"options: {', '.join(asked)}")
     if request.engine.name == "local":

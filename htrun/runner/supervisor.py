@@ -37,11 +37,13 @@ class Spec:
     sources : str
         The directory of the user's modules.
     file : callable
-        From the id of a file to bring along to where it lies on this node.
+        From the id of a file to bring along to where it lies on this node: an absolute path, or a URL.
     attempt : int
         How often this job has been started, counted from 1.
     holds : bool
         Whether a component is held if a file to bring along is not there; elsewhere that is the batch system's part.
+    fetch : callable
+        Writes what is behind a URL to a path; raises OSError with the one that is to blame as its filename.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class Spec:
         attempt: int = 1,
         *,
         holds: bool = False,
+        fetch: Callable[[str, str], None] | None = None,
     ) -> None:
         self.reference = reference
         self.sources = os.path.abspath(sources)
         self.file = file
         self.attempt = attempt
         self.holds = holds
+        self.fetch = fetch
         self.node = json.dumps(os.uname().nodename)
 
 

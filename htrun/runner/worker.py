@@ -208,7 +208,9 @@ class Worker:
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
             try:
-                if os.path.isdir(source):
+                if self.spec.fetch is not None and not os.path.isabs(source):
+                    self.spec.fetch(source, target)
+                elif os.path.isdir(source):
                     shutil.copytree(source, target, ignore=left_out)
                 else:
                     shutil.copy2(source, target)

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import get_delivery
-from htrun.engines.htcondor import waiting
+from htrun.engines.htcondor import transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -33,6 +33,7 @@ from htrun.options import cut
 from htrun.submissions import Submission
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute
@@ -80,6 +81,10 @@ class HTCondorEngine:
     def describe(self) -> str:
         """Return the name of the schedd."""
         return f"schedd {schedd_name()}"
+
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
+        """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
+        transfer.check_urls(urls, options)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
@@ -162,6 +167,7 @@ class HTCondorEngine:
             str(directory.inner),
             delivery.submit_description("htrun.pyz"),
             directory.variadic_options,
+            items[0],
         )
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"

@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.local import orders
+from htrun.engines.local import orders, remote
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
@@ -45,11 +45,18 @@ def work(directory: MapDirectory) -> bool:
     def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
         log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
 
+    submit_options = directory.submit_options
     submissions = directory.read_submissions()
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
     supervisor = Supervisor(
-        Spec(info["target"]["reference"], str(directory.sources), file, holds=True),
+        Spec(
+            info["target"]["reference"],
+            str(directory.sources),
+            file,
+            holds=True,
+            fetch=lambda url, path: remote.fetch(url, path, submit_options),
+        ),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
         todo,
         [(str(directory.job(first_job + n)), str(directory.inner / wire.SCRATCH / str(n))) for n in range(workers)],

@@ -1,0 +1,114 @@
+"""URLs in submit descriptions: how they are written there, and under which names their files arrive.
+
+At the top of a job's scratch directory only names of ours may arrive. Where a fragment is no part of what a server is
+asked for, one that ends in ``/f0`` is all that it takes, since HTCondor calls a file by what follows the last slash.
+For other protocols there is the job attribute TransferInputRemaps. It goes by that name, and for files that come from
+the access point as well: so a job can have no two of the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from htrun.delivery import escape
+from htrun.exceptions import EngineError, UsageError
+from htrun.runner import wire
+from htrun.urls import is_literal, path_of, split
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_WITH_FRAGMENT = {"http", "https", "ftp", "dav", "davs", "file"}
+_NOT_CARRIED = re.compile(r"[,;\"\\\x00-\x1f\x7f\ud800-\udfff]|\s$")  # in lists, and in the quotes around remaps
+_NOTHING = "remap.none=remap.none"
+"""A remap that says nothing: without any a job would have those of the first job of its submission."""
+
+
+def check_urls(urls: Collection[str], options: Collection[str]) -> None:
+    """Raise UsageError if a submit description cannot hold a URL, or lacks the credentials that it needs."""
+    for url in urls:
+        protocol = split(url)[0].lower()
+        if not is_literal(protocol):
+            continue  # whatever is odd is percent-encoded
+        found = _NOT_CARRIED.search(url)
+        if found:
+            raise UsageError(f"HTCondor takes no {protocol} URL with {found[0]!r} there in it: {url!r}")
+        try:
+            escape(url)
+        except EngineError as error:
+            raise UsageError(str(error)) from None
+        kinds = ("gs",) if protocol == "gs" else ("aws", "s3")
+        for option in ("access_key_id_file", "secret_access_key_file"):
+            if not any(f"{kind}_{option}" in options for kind in kinds):
+                raise UsageError(
+                    f"{url}: HTCondor needs the option {kinds[0]}_{option}, a file that holds what it says, "
+                    f"on the command line -o {kinds[0]}_{option}=FILE"
+                )
+
+
+class InputUrls:
+    """The URLs among the input files of a job.
+
+    Parameters
+    ----------
+    taken : collection of str
+        The names under which other files arrive.
+    """
+
+    def __init__(self, taken: Collection[str]) -> None:
+        self._names = dict.fromkeys(taken, "a file of htrun's own")
+        self._remaps: list[str] = []
+
+    def add(self, url: str, identifier: str) -> str:
+        """Return what makes a file arrive under its id, for the list of input files; raises EngineError."""
+        protocol, _, rest = split(url)
+        if protocol.lower().rpartition("+")[2] in _WITH_FRAGMENT:  # before a plus is the name of a credential
+            return f"{url}#/{identifier}"
+        name = path_of(protocol, rest).rpartition("/")[2]
+        if is_literal(protocol):
+            name = quote(name, "")  # the URL that it becomes is signed and encoded
+        if name == identifier:
+            return escape(url)
+        other = self._names.setdefault(name, url)
+        if other != url:
+            raise EngineError(
+                f"{other} and {url} have the same name, by which HTCondor tells the {protocol} files of a job apart: "
+                "use --chunk-size 1, and let each component have one of them only, or give the files other names"
+            )
+        self._remaps.append(f"{name}={identifier}")
+        return escape(url)
+
+    @property
+    def remaps(self) -> str:
+        """The job attribute that goes with them; empty if there is no need of it."""
+        return ";".join(self._remaps)
+
+
+def output_remaps(destinations: Mapping[int, Mapping[str, str]]) -> tuple[dict[str, dict[str, str]], str]:
+    """Return how a job's output files are called that go to URLs, and the remaps that send them there.
+
+    Parameters
+    ----------
+    destinations : mapping of int to mapping of str to str
+        By component, the URLs by the names of its output files.
+
+    Returns
+    -------
+    names : dict of str to dict of str to str
+        By component, the names at the top of the job's scratch directory by those of the output files.
+    remaps : str
+    """
+    names = {
+        str(component): {name: f"{wire.REMAP}{component}.{number}" for number, name in enumerate(urls)}
+        for component, urls in destinations.items()
+        if urls
+    }
+    remaps = [f"{names[str(c)][name]}={escape(url)}" for c, urls in destinations.items() for name, url in urls.items()]
+    return names, ";".join(remaps)
+
+
+def per_job(values: list[str]) -> list[str]:
+    """Return remaps for each job of a submission, of which some or all have none; none at all if no job has any."""
+    return [value or _NOTHING for value in values] if any(values) else []
