@@ -191,7 +191,7 @@ class TransferFile(NamedTuple):
     @property
     def is_remote(self) -> bool:
         """Whether it is behind a URL."""
-        return not self.path.startswith("/")
+        return is_url(self.path)
 
 
 class FileTable:

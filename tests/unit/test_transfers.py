@@ -198,7 +198,13 @@ def test_files_that_cannot_be_brought_along(tmp_path: Path, monkeypatch: pytest.
         "a\0b": "no file can have this name: 'a\\x00b'",
         "\ud800": "no file can have this name: '\\ud800'",
         "x" * 300: "file name too long: " + "x" * 200 + "...",
-        "https://host/a": "URLs cannot be brought along yet: https://host/a",
+        "https://host/": "a URL that names no file: https://host/",
+        "https://host?a/b": "a URL that names no file: https://host?a/b",
+        "https:///a": "a URL that names no server: https:///a",
+        "s3:///a": "a URL that names no bucket: s3:///a",
+        "https://host/..": "no file can have the name at the end of this URL: https://host/..",
+        "https://host/a%00": "no file can have the name at the end of this URL: https://host/a%00",
+        "https://\u00fc..x/a": "no server can have the name in this URL: https://\u00fc..x/a",
     }.items():
         with pytest.raises(UsageError) as caught:
             FileTable().add(tmp_path / given, given)

@@ -197,7 +197,7 @@ def _s3(server: str, rest: str, options: Mapping[str, str]) -> tuple[dict[str, A
 
 def _number(error: BaseException) -> int:
     number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
+    if isinstance(number, int) and number > 1:
         return number
     if isinstance(error, FileNotFoundError) or _status(error) in (404, 410):
         return errno.ENOENT
