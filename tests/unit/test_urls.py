@@ -51,21 +51,32 @@ def test_paths_of_urls_go_on_without_their_query() -> None:
 
 
 def test_urls_of_a_job_land_under_names_of_ours() -> None:
-    """Fragments name files where they can, and remaps elsewhere, which need different names."""
+    """Fragments name files where they can, and remaps elsewhere, which need different spellings of names."""
     urls = InputUrls(["htrun.pyz", "f7"])
-    assert urls.add("https://h/htrun.pyz?x=/y", "f0") == "https://h/htrun.pyz?x=/y#/f0"
+    assert urls.add("https://h/htrun.pyz", "f0") == "https://h/htrun.pyz#/f0"
     assert urls.add("my+https://h/x", "f1") == "my+https://h/x#/f1"
     assert urls.remaps == ""
     assert urls.add("s3://b/k=1/a b=$(x)", "f2") == "s3://b/k=1/a b=$(DOLLAR)(x)"
-    assert urls.add("osdf:///ns/x%20y?a=b", "f3") == "osdf:///ns/x%20y?a=b"
+    assert urls.add("osdf:///ns/%2F-x%20y?a=/b", "f3") == "osdf:///ns/%2F-x%20y?a=/b"
     assert urls.add("osdf:///ns/f4", "f4") == "osdf:///ns/f4"
-    assert urls.remaps == "a%20b%3D%24%28x%29=f2;x%20y=f3"
-    for url in ("s3://c/x%20y", "osdf:///other/x%20y", "s3://b/htrun.pyz", "gs://b/f7"):
-        if url.startswith("s3://c"):
-            urls.add(url, "f8")  # x%2520y as it is sent
-            continue
-        with pytest.raises(EngineError, match=r"same name.*--chunk-size 1"):
-            urls.add(url, "f9")
+    assert urls.add("https://h/k=1/get=?id=1", "f5") == "https://h/k=1/get%3D?id=1"
+    assert urls.add("https://h/get=?id=2", "f6") == "https://h/%67et%3D?id=2"
+    assert urls.add("https://h/get=?id=3", "f7") == "https://h/g%65t%3D?id=3"
+    assert urls.add("https://h/htrun.pyz?id=4", "f8") == "https://h/%68trun.pyz?id=4"
+    assert urls.add("osdf:///other/%2F-x%20y", "f9") == "osdf:///other/%2F-%78%20y"
+    assert urls.remaps == (
+        "a%20b%3D%24%28x%29=f2;%2F-x%20y=f3;get%3D=f5;%67et%3D=f6;g%65t%3D=f7;%68trun.pyz=f8;%2F-%78%20y=f9"
+    )
+
+
+@pytest.mark.parametrize("url", ["s3://c/x y", "s3://b/htrun.pyz", "gs://b/f7", "osdf:///a/-?x=2"])
+def test_urls_that_cannot_be_told_apart(url: str) -> None:
+    """Names of objects are spelled in one way only."""
+    urls = InputUrls(["htrun.pyz", "f7"])
+    for number, other in enumerate(["s3://b/x y", "s3://b/x%20y", "osdf:///a/-?x=1"]):
+        urls.add(other, f"f{number}")
+    with pytest.raises(EngineError, match=r"same name.*--chunk-size 1"):
+        urls.add(url, "f9")
 
 
 def test_urls_that_no_submit_description_holds() -> None:

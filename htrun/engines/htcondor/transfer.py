@@ -1,9 +1,10 @@
 """URLs in submit descriptions: how they are written there, and under which names their files arrive.
 
-At the top of a job's scratch directory only names of ours may arrive. Where a fragment is no part of what a server is
-asked for, one that ends in ``/f0`` is all that it takes, since HTCondor calls a file by what follows the last slash.
-For other protocols there is the job attribute TransferInputRemaps. It goes by that name, and for files that come from
-the access point as well: so a job can have no two of the same.
+At the top of a job's scratch directory only names of ours may arrive. HTCondor calls a file by what follows the last
+slash of its URL, without a query. So a fragment such as ``#/f0`` is all that it takes where a plugin drops that before
+it asks the server. Elsewhere, and beside a query, there is the job attribute TransferInputRemaps. It goes by that name,
+and for files that come from the access point as well, so a job can have no two of the same; but a name in a URL can be
+spelled in many ways, with letters that are percent-encoded.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from htrun.runner import wire
 from htrun.urls import is_literal, path_of, split
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 _WITH_FRAGMENT = {"http", "https", "ftp", "dav", "davs", "file"}
 _NOT_CARRIED = re.compile(r"[,;\"\\\x00-\x1f\x7f\ud800-\udfff]|\s$")  # in lists, and in the quotes around remaps
+_MAX_LETTERS = 16
 _NOTHING = "remap.none=remap.none"
 """A remap that says nothing: without any a job would have those of the first job of its submission."""
 
@@ -63,27 +65,40 @@ class InputUrls:
 
     def add(self, url: str, identifier: str) -> str:
         """Return what makes a file arrive under its id, for the list of input files; raises EngineError."""
-        protocol, _, rest = split(url)
-        if protocol.lower().rpartition("+")[2] in _WITH_FRAGMENT:  # before a plus is the name of a credential
+        protocol, server, rest = split(url)
+        path = path_of(protocol, rest)
+        # Before a plus is the name of a credential.
+        if path == rest and protocol.lower().rpartition("+")[2] in _WITH_FRAGMENT:
             return f"{url}#/{identifier}"
-        name = path_of(protocol, rest).rpartition("/")[2]
+        parent, _, name = path.rpartition("/")
         if is_literal(protocol):
-            name = quote(name, "")  # the URL that it becomes is signed and encoded
-        if name == identifier:
+            key = quote(name, "")  # the URL that it becomes is signed and encoded
+        else:
+            name = key = next((n for n in _spellings(name.replace("=", "%3D")) if n not in self._names), name)
+        if key == identifier:
             return escape(url)
-        other = self._names.setdefault(name, url)
+        other = self._names.setdefault(key, url)
         if other != url:
             raise EngineError(
                 f"{other} and {url} have the same name, by which HTCondor tells the {protocol} files of a job apart: "
                 "use --chunk-size 1, and let each component have one of them only, or give the files other names"
             )
-        self._remaps.append(f"{name}={identifier}")
-        return escape(url)
+        self._remaps.append(f"{key}={identifier}")
+        return escape(f"{protocol}://{server}{parent}/{name}{rest[len(path) :]}")
 
     @property
     def remaps(self) -> str:
         """The job attribute that goes with them; empty if there is no need of it."""
         return ";".join(self._remaps)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Yield a name with other and other letters percent-encoded; a server takes them all for the same."""
+    parts = re.findall(r"%..|.", name)
+    letters = [n for n, part in enumerate(parts) if part.isalnum()][:_MAX_LETTERS]
+    for number in range(1 << len(letters)):
+        encoded = {letter for bit, letter in enumerate(letters) if number >> bit & 1}
+        yield "".join(f"%{ord(part):02X}" if n in encoded else part for n, part in enumerate(parts))
 
 
 def output_remaps(destinations: Mapping[int, Mapping[str, str]]) -> tuple[dict[str, dict[str, str]], str]:
