@@ -381,10 +381,13 @@ class InputFiles:
                 except UsageError as error:
                     problems.append(f"an input file cannot be brought along: {error}")
                     continue
-                other = found.setdefault(file.name, file)
-                if other.id != file.id:
+                # Of a directory that has nothing in it there is to be something, too.
+                names = [file.name] if file.contents is None else [*file.contents, f"./{file.id}"]
+                others = {o.id: o for o in (found.setdefault(name, file) for name in names) if o.id != file.id}
+                for other in others.values():
                     both = f"{shown(other.given)} and {shown(file.given)}"
-                    problems.append(f"the input files {both} have the same name, by which a component finds them")
+                    same = "the same name" if file.contents is other.contents is None else "files of the same name"
+                    problems.append(f"the input files {both} have {same}, by which a component finds them")
             return found
 
         self._fixed = find(options.fixed_input_files, {})
@@ -413,7 +416,8 @@ class InputFiles:
         for component, call in enumerate(calls):
             files = self._of(component)
             arguments, _, listed = call.partition(b"\t")
-            brought = [[file.id, name] for name, file in files.items()]
+            landing = {file.id: name if file.contents is None else "." for name, file in files.items()}
+            brought = [list(item) for item in landing.items()]
             brought += json.loads(listed) if listed else []
             if brought:
                 yield b"%b\t%b" % (arguments, json.dumps(brought, separators=(",", ":")).encode("ascii"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from functools import total_ordering
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,8 @@ class TransferPath:
     """Where a file or directory is: on this machine, or behind a URL if there is a protocol.
 
     What it lacks itself it takes from its ``pathlib`` counterpart: ``Path`` for local paths, ``PurePosixPath`` for the
-    path of a URL, without its query. Paths that come from there are TransferPaths again.
+    path of a URL, without its query. Paths that come from there are TransferPaths again. A slash at the end of a local
+    path is kept: it means what is in the directory.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class TransferPath:
             if is_url(text):
                 raise UsageError(f"{shown(text)} is a URL: use TransferPath.parse() or give protocol and location")
         self._path: PurePath = Path(text) if protocol is None else PurePosixPath(path_of(protocol, text))
-        self.path: str = str(self._path) if protocol is None else text
+        self.path: str = text if protocol is not None else str(self._path) + ("/" if _means_contents(text) else "")
         self.protocol: str | None = protocol
         self.location: str | None = location
 
@@ -152,6 +154,11 @@ class TransferPath:
         return TransferPath, (self.path, self.protocol, self.location)
 
 
+def _means_contents(text: str) -> bool:
+    """Tell whether a path means what is in a directory, instead of the directory itself."""
+    return text.endswith("/") and bool(text.strip("/"))
+
+
 def shown(text: str) -> str:
     """Return a text as a message can show it: on one line, of limited length and without control characters."""
     if not text or not text.isprintable():
@@ -176,12 +183,15 @@ class TransferFile(NamedTuple):
     given : str
         What the user wrote where it was named first.
     is_dir : bool
+    contents : frozenset of str or None
+        The names in the directory, if what is in it comes along instead of the directory itself.
     """
 
     id: str
     path: str
     given: str
     is_dir: bool
+    contents: frozenset[str] | None = None
 
     @property
     def name(self) -> str:
@@ -243,7 +253,7 @@ class FileTable:
         if not given:
             raise UsageError("an empty file name")
         remote = is_url(given)
-        where = given if remote else os.path.normpath(path)
+        where = given if remote else os.path.normpath(path) + ("/" if _means_contents(given) else "")
         entry = self._seen.get(where)
         if entry is None:
             entry = self._seen[where] = self._take_url(given) if remote else self._look(where, given)
@@ -255,8 +265,10 @@ class FileTable:
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 (no Path for each of a million lines)
         except (FileNotFoundError, NotADirectoryError):
-            if not self._must_exist and os.path.basename(path):  # noqa: PTH119
-                return self._enter(path, given, is_dir=False)
+            if not self._must_exist and path.strip("/"):
+                return self._enter(path, given, is_dir=path.endswith("/"))
+            if os.path.isfile(path.rstrip("/")):  # noqa: PTH113
+                return "not a directory"
             return "a symbolic link that leads nowhere" if Path(path).is_symlink() else _MISSING
         except OSError as error:
             return str(error.strerror).lower()
@@ -267,7 +279,7 @@ class FileTable:
             return f"{_special(mode)} cannot be brought along"
         if not os.access(path, os.R_OK | os.X_OK if is_dir else os.R_OK):
             return "permission denied"
-        if not os.path.basename(path):  # noqa: PTH119
+        if not path.strip("/"):
             return "the root directory cannot be brought along"
         return self._enter(path, given, is_dir=is_dir)
 
@@ -278,7 +290,12 @@ class FileTable:
             return str(error)
 
     def _enter(self, path: str, given: str, *, is_dir: bool) -> TransferFile:
-        entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir)
+        contents = None
+        if path.endswith("/"):
+            with suppress(OSError):  # it is not there yet
+                contents = frozenset(os.listdir(path))  # noqa: PTH208 (names alone)
+            contents = contents or frozenset()
+        entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir, contents)
         self._entries.append(entry)
         return entry
 
@@ -319,11 +336,24 @@ class Landing:
         self._next: dict[str, int] = {}
 
     def place(self, file: TransferFile) -> str:
-        """Return where a file lands, relative to the scratch directory."""
+        """Return where a file lands, relative to the scratch directory: ``.`` for what is in a directory, if it can."""
         name = self._names.get(file.id)
         if name is None:
-            name = self._names[file.id] = self._free_name(file.name)
+            name = self._names[file.id] = (
+                self._free_name(file.name) if file.contents is None else self._free_directory(file.contents)
+            )
         return name
+
+    def _free_directory(self, contents: frozenset[str]) -> str:
+        taken = self._top | self._directories
+        if "." not in self._names.values() and taken.isdisjoint(contents):
+            self._top |= contents
+            return "."
+        number = 1
+        while str(number) in taken:
+            number += 1
+        self._top.add(str(number))
+        return f"{number}/."
 
     def _free_name(self, name: str) -> str:
         if name not in self._top and name not in self._directories:

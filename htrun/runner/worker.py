@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import failures, records, values, wire
 from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
-from .files import left_out, remove_tree
+from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import ProcessState
 
@@ -211,7 +211,7 @@ class Worker:
                 if self.spec.fetch is not None and not os.path.isabs(source):
                     self.spec.fetch(source, target)
                 elif os.path.isdir(source):
-                    shutil.copytree(source, target, ignore=left_out)
+                    copy_directory(source, target, contents=name == "." or name.endswith("/."))
                 else:
                     shutil.copy2(source, target)
             except OSError as error:
