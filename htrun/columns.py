@@ -48,9 +48,10 @@ class Columns:
         return bool(self._fields or self._remaps)
 
     @property
-    def options(self) -> list[str]:
-        """What the fields have, in words."""
-        return [*(f"the option {key}" for key in self._fields), *(f"where {name} goes" for name in self._remaps)]
+    def tasks(self) -> list[str]:
+        """What the fields are to do, in words."""
+        remaps = (f"say where the output file {quoted(name)} goes" for name in self._remaps)
+        return [*(f"have the option {key}" for key in self._fields), *remaps]
 
     @property
     def _names(self) -> list[str]:
@@ -63,8 +64,8 @@ class Columns:
     def missing(self, names: Collection[str]) -> list[str]:
         """Return in words which fields are not there."""
         return [
-            f"no field {quoted(name)}, which is to have {what}"
-            for what, name in zip(self.options, self._names, strict=True)
+            f"no field {quoted(name)}, which is to {what}"
+            for what, name in zip(self.tasks, self._names, strict=True)
             if name not in names
         ]
 

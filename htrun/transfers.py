@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _MAX_SHOWN = 200
+_SAME_DIRECTORY = {"absolute", "resolve", "expanduser"}
+"""Methods of paths that return the same one, written otherwise."""
 
 
 @total_ordering
@@ -96,8 +98,17 @@ class TransferPath:
         """The directory that it is in."""
         return self._sibling(self._path.parent)
 
+    @property
+    def parents(self) -> tuple[TransferPath, ...]:
+        """The directories that it is in, the innermost first."""
+        return tuple(map(self._sibling, self._path.parents))
+
+    def as_uri(self) -> str:
+        """Return the URL of a remote path as it is written, and what pathlib does of a local one."""
+        return self._path.as_uri() if self.protocol is None else str(self)
+
     def __truediv__(self, other: str | os.PathLike[str]) -> TransferPath:
-        return self._sibling(self._path / other)
+        return self._sibling(self._path / other, slash=_means_contents(os.fspath(other)))
 
     def __rtruediv__(self, other: str | os.PathLike[str]) -> TransferPath:
         return self._sibling(other / self._path)
@@ -114,18 +125,26 @@ class TransferPath:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)  # copy and pickle ask before there is a _path
+        if not hasattr(self._path, name):
+            where = "is not on this machine, so it " if self.is_remote else ""
+            raise AttributeError(f"{self} {where}has no {name}")
         value = getattr(self._path, name)
         if not callable(value):
             return self._wrap(value)
-        return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
+        slash = name in _SAME_DIRECTORY and _means_contents(self.path)
 
-    def _wrap(self, value: Any) -> Any:
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return self._wrap(value(*(a._path if isinstance(a, TransferPath) else a for a in args), **kwargs), slash)
+
+        return method
+
+    def _wrap(self, value: Any, slash: bool = False) -> Any:
         if isinstance(value, PurePath):
-            return self._sibling(value)
+            return self._sibling(value, slash=slash)
         return map(self._wrap, value) if hasattr(value, "__next__") and not hasattr(value, "read") else value
 
-    def _sibling(self, path: PurePath) -> TransferPath:
-        return TransferPath(path, self.protocol, self.location)
+    def _sibling(self, path: PurePath, *, slash: bool = False) -> TransferPath:
+        return TransferPath(f"{path}{'/' if slash else ''}", self.protocol, self.location)
 
     def __str__(self) -> str:
         if self.protocol is None:

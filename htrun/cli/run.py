@@ -206,7 +206,7 @@ def _read_calls(
     )
     if options["source"] is None:
         if columns:
-            raise UsageError(f"{columns.options[0]} is to be a field of each input, but there is no --args")
+            raise UsageError(f"a field of each input is to {columns.tasks[0]}, but there is no --args")
         return iter([single(target.function)])
     return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 

@@ -96,7 +96,9 @@ def main() -> None:
     answer: dict[str, Any] | None = None
     try:
         {"fetch": _fetch, "send": _send}[request["what"]](url, path, request["options"])
-    except Exception as error:  # noqa: BLE001 (each protocol has errors of its own)
+    except Exception as failure:  # noqa: BLE001 (each protocol has errors of its own)
+        reason = getattr(failure, "reason", None)
+        error = reason if isinstance(reason, OSError) else failure  # urllib wraps them
         answer = {"number": _number(error), "message": _words(error, url), "at": url}
         if isinstance(error, OSError) and error.filename == path:
             answer["at"] = path
