@@ -119,7 +119,7 @@ class Remaps:
         sure = len(self.fixed) == 1  # its destinations differ in the number
         seen: dict[str, int] = {}
         parents: dict[str, str | None] = {}
-        for component in range(count):
+        for component in range(count if self else 0):
             for name, to in self.component(component).items():
                 if not sure and to in seen:
                     both = f"component {component}" if seen[to] == component else f"components {seen[to]}, {component}"
