@@ -7,7 +7,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.htcondor import eventlog, waiting
+from htrun.engines.htcondor import eventlog, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -32,6 +32,7 @@ from htrun.options import cut
 from htrun.submissions import Submission
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Transfers
@@ -80,6 +81,10 @@ class HTCondorEngine:
     def describe(self) -> str:
         """Return the name of the schedd."""
         return f"schedd {schedd_name()}"
+
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
+        """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
+        transfer.check_urls(urls, options)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
@@ -162,6 +167,7 @@ class HTCondorEngine:
             directory.delivered["submit"],
             directory.variadic_options,
             directory.delivery_names(),
+            items[0],
         )
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"
