@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
+from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, get_delivery
 from htrun.exceptions import (
@@ -65,7 +66,7 @@ class MapRequest:
         ``chunk_size``, ``workers``, ``max_failures``: None or missing where unset.
     map_options : MapOptions
         What is asked of the jobs.
-    columns : dict
+    columns : Columns
         More variadic options, which fill while the calls are consumed; they take priority.
     """
 
@@ -78,7 +79,7 @@ class MapRequest:
     named: bool = True
     options: dict[str, Any] = field(default_factory=dict)
     map_options: MapOptions = field(default_factory=MapOptions)
-    columns: dict[str, list[str]] = field(default_factory=dict)
+    columns: Columns = field(default_factory=lambda: Columns({}))
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def path(self, tag: str) -> Path:
@@ -135,8 +136,12 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         builder = DirectoryBuilder(request.results)
         asked = asked_options(request, settings)
         count = builder.write_calls(InputFiles(asked, files, Path.cwd()).attach(calls))
-        options = resolve(MapOptions.merge(_columns(request), asked), count)
+        options = resolve(MapOptions.merge(_columns(request, asked), asked), count, Path.cwd())
+        urls = [file.path for file in files if file.is_remote]
+        urls += options.remaps.check(count)
+        request.engine.check_urls(list(dict.fromkeys(urls)), {*options.fixed, *options.variadic})
         builder.write_options(options.variadic)
+        builder.write_remaps(options.remaps)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
         return _place(request, builder, count, options.fixed, settings)
@@ -191,9 +196,15 @@ def _place(
             return map_
 
 
-def _columns(request: MapRequest) -> MapOptions:
+def _columns(request: MapRequest, asked: MapOptions) -> MapOptions:
+    """Return the options from fields of the inputs, to be merged with the others."""
     options = MapOptions()
-    options.update(request.columns)
+    options.update(request.columns.values)
+    remaps = request.columns.remaps
+    if remaps:
+        fixed = asked.output_remaps if isinstance(asked.output_remaps, dict) else {}
+        rows = zip(*remaps.values(), strict=True)
+        options.output_remaps = [{**fixed, **dict(zip(remaps, row, strict=True))} for row in rows]
     return options
 
 

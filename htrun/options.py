@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
+from htrun.remaps import Remaps, read_remaps
 from htrun.reserved import RESERVED_KEYS, why_reserved
 from htrun.transfers import FileTable, TransferPath, quoted, shown
 
@@ -44,6 +45,10 @@ _CHECKED = {
 _AMOUNT = re.compile(r"[-+]?\.?[0-9][0-9.]*\s*[A-Za-z]*")
 """What is no ClassAd expression, but a number, perhaps with a unit."""
 _MAX_PROBLEMS = 20
+CREDENTIALS = frozenset(
+    f"{kind}_{name}" for kind in ("aws", "s3", "gs") for name in ("access_key_id_file", "secret_access_key_file")
+)
+"""Options that name files with credentials for URLs, on this machine too."""
 _COMPONENT = re.compile(r"\$\w*\(\s*component\s*[,:)]", re.IGNORECASE)
 
 
@@ -76,13 +81,15 @@ def option_value(key: str, value: Any) -> str:
     ----------
     key : str
         As ``option_key`` returns it.
-    value : str, bool, int or float
+    value : str, bool, int, float or os.PathLike
 
     Raises
     ------
     UsageError
         If there is no way to write it, or it is no amount where one is needed.
     """
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, bool):
         text = "true" if value else "false"
     elif isinstance(value, numbers.Real):
@@ -140,7 +147,8 @@ class MapOptions(collections.UserDict[str, Any]):
     input_files : iterable of paths, or of iterables of paths, optional
         The files that each component brings along.
     output_remaps : mapping or iterable of mappings, optional
-        From names of output files to where they are sent; one for all components, or one for each.
+        From names of output files to where they are sent, paths here or URLs; one for all components, in whose
+        destinations ``$(component)`` stands for the number of the component, or one for each.
     custom_options : mapping, optional
         Attributes of the job that HTCondor does not know, with or without the ``+`` or ``MY.`` of submit files.
     **kwargs
@@ -161,7 +169,7 @@ class MapOptions(collections.UserDict[str, Any]):
         *,
         fixed_input_files: File | Iterable[File] | None = None,
         input_files: Iterable[File | Iterable[File]] | None = None,
-        output_remaps: Mapping[str, TransferPath] | Iterable[Mapping[str, TransferPath]] | None = None,
+        output_remaps: Mapping[Any, File] | Iterable[Mapping[Any, File]] | None = None,
         custom_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -176,7 +184,7 @@ class MapOptions(collections.UserDict[str, Any]):
                     "input_files: it has a file, or several, for each component; a file for all is fixed_input_files"
                 )
             self.input_files = [_files("input_files", files) for files in input_files]
-        self.output_remaps = _remaps(output_remaps)
+        self.output_remaps = read_remaps(output_remaps)
         custom = ((f"MY.{_PREFIX.sub('', str(key))}", value) for key, value in (custom_options or {}).items())
         for key, value in (*kwargs.items(), *custom):
             if key in self:
@@ -261,14 +269,6 @@ def _files(key: str, files: Any) -> list[str | TransferPath]:
     return result
 
 
-def _remaps(remaps: Any) -> Mapping[str, TransferPath] | list[Mapping[str, TransferPath]] | None:
-    if remaps is None or isinstance(remaps, Mapping):
-        return remaps
-    if isinstance(remaps, str) or not isinstance(remaps, Iterable):
-        raise UsageError("output_remaps: it maps names of output files to where they go, or has one such map each")
-    return list(remaps)
-
-
 @dataclass(frozen=True)
 class Resolved:
     """The options of a map whose number of components is known.
@@ -279,23 +279,26 @@ class Resolved:
         Submit commands for all components.
     variadic : dict of str to list of str
         Submit commands that have a value for each component.
+    remaps : Remaps
     """
 
     fixed: dict[str, str] = field(default_factory=dict)
     variadic: dict[str, list[str]] = field(default_factory=dict)
+    remaps: Remaps = field(default_factory=lambda: Remaps(""))
 
 
-def resolve(options: MapOptions, count: int) -> Resolved:
+def resolve(options: MapOptions, count: int, directory: Path) -> Resolved:
     """Return what options say of each of a number of components.
 
-    A fixed option that names the component, as ``$(component)``, becomes a variadic one.
+    A fixed option that names the component, as ``$(component)``, becomes a variadic one. Relative names of files are
+    relative to ``directory``.
 
     Raises
     ------
     MisalignedInputData
         If there are more or fewer values of a variadic option than components.
     UsageError
-        If there are ``output_remaps``.
+        If there is no file with a credential where one is named.
     """
     files = {"input_files": options.input_files, "output_remaps": options.output_remaps}
     for name, values in (*files.items(), *options.items()):
@@ -303,15 +306,29 @@ def resolve(options: MapOptions, count: int) -> Resolved:
             has = f"{len(values):,} value{'' if len(values) == 1 else 's'}"
             inputs = "is 1 input" if count == 1 else f"are {count:,} inputs"
             raise MisalignedInputData(f"the option {name} has {has}, but there {inputs}")
-    if options.output_remaps:
-        raise UsageError("output_remaps cannot be used yet")
-    result = Resolved()
+    result = Resolved(remaps=Remaps.of(options.output_remaps, str(directory)))
     for key, value in options.items():
+        if key in CREDENTIALS:
+            value = _credential(key, value, directory)
         if isinstance(value, str) and not _COMPONENT.search(value):
             result.fixed[key] = value
         else:
             result.variadic[key] = [value] * count if isinstance(value, str) else value
     return result
+
+
+def _credential(key: str, value: str | list[str], directory: Path) -> str | list[str]:
+    """Return the absolute path of a file with a credential, which HTCondor would look for in the job's directory."""
+    if isinstance(value, list):
+        return [str(_credential(key, item, directory)) for item in value]
+    if not value or "$" in value or value.upper() == "FROM INSTANCE":
+        return value
+    path = os.path.join(directory, value)
+    try:
+        with open(path, "rb"):  # noqa: PTH123
+            return path
+    except OSError as error:
+        raise UsageError(f"{key}: {shown(value)}: {str(error.strerror).lower()}") from None
 
 
 def cut(components: Ranges, variadic: Mapping[str, Sequence[str]]) -> Ranges:
@@ -366,10 +383,13 @@ class InputFiles:
                 except UsageError as error:
                     problems.append(f"an input file cannot be brought along: {error}")
                     continue
-                other = found.setdefault(file.name, file)
-                if other.id != file.id:
+                # Of a directory that has nothing in it there is to be something, too.
+                names = [file.name] if file.contents is None else [*file.contents, f"./{file.id}"]
+                others = {o.id: o for o in (found.setdefault(name, file) for name in names) if o.id != file.id}
+                for other in others.values():
                     both = f"{shown(other.given)} and {shown(file.given)}"
-                    problems.append(f"the input files {both} have the same name, by which a component finds them")
+                    same = "the same name" if file.contents is other.contents is None else "files of the same name"
+                    problems.append(f"the input files {both} have {same}, by which a component finds them")
             return found
 
         self._fixed = find(options.fixed_input_files, {})
@@ -398,7 +418,8 @@ class InputFiles:
         for component, call in enumerate(calls):
             files = self._of(component)
             arguments, _, listed = call.partition(b"\t")
-            brought = [[file.id, name] for name, file in files.items()]
+            landing = {file.id: name if file.contents is None else "." for name, file in files.items()}
+            brought = [list(item) for item in landing.items()]
             brought += json.loads(listed) if listed else []
             if brought:
                 yield b"%b\t%b" % (arguments, json.dumps(brought, separators=(",", ":")).encode("ascii"))

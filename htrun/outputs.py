@@ -1,24 +1,33 @@
-"""Output files: from the job directories, where jobs bring them, to where users find them."""
+"""Output files: from the job directories, where jobs bring them, to where users want them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.runner import wire
+from htrun.urls import is_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from htrun.records import Record
     from htrun.store import MapDirectory
 
 
-def place(directory: MapDirectory, component: int, record: Record) -> None:
+def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
     """Move the output files of a component to ``files/<component>/`` in the map's directory, unless they are there.
 
-    Another process may be doing the same, and this one may be killed: what lies in the job directory is moved, what
-    does not has been.
+    Those that ``output_remaps`` send elsewhere on this machine are moved there. Another process may be doing the same,
+    and this one may be killed: what lies in the job directory is moved, what does not has been.
+
+    Returns
+    -------
+    list of str
+        What could not be moved elsewhere, and so is in the map's directory.
     """
     rows = [row for row in record.files() if _is_safe(row[1])]
     prefix = f"{wire.OUTPUT_FILE}{component}."
@@ -26,21 +35,65 @@ def place(directory: MapDirectory, component: int, record: Record) -> None:
     target = directory.output_files / str(component)
     if first is None:
         if not rows or target.is_dir():
-            return
+            return []
     elif not (record.directory / f"{prefix}{first}").exists():
-        return
+        return []
     target.mkdir(parents=True, exist_ok=True)
+    elsewhere = dict(_elsewhere([row[1] for row in rows], directory.remaps(component)))
+    problems = []
     for kind, name, *more in reversed(rows):  # the first one last: it is what tells whether all is done
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "d":
-            path.mkdir(exist_ok=True)
-        elif kind == "l":
-            with contextlib.suppress(FileExistsError):
-                path.symlink_to(more[0])
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                (record.directory / f"{prefix}{more[0]}").replace(path)
+        source = record.directory / f"{prefix}{more[0]}" if kind == "f" else None
+        if name in elsewhere:
+            try:
+                _place(kind, elsewhere[name], source, more)
+                continue
+            except OSError as error:
+                text = f"{name} could not be moved to {elsewhere[name]}: {error.strerror}; it is in {target}"
+                problems.append(f"component {component}: {text}")
+        _place(kind, target / name, source, more)
+    return problems
+
+
+def _place(kind: str, path: Path, source: Path | None, more: list[Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "d":
+        path.mkdir(exist_ok=True)
+    elif kind == "l":
+        with contextlib.suppress(FileExistsError):
+            path.symlink_to(more[0])
+    elif source is not None and source.exists():
+        with contextlib.suppress(FileNotFoundError):
+            move(source, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move a file, in the place of one that is there, or a directory, into one that is there; raises OSError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_dir() or source.is_symlink():
+        try:
+            source.replace(target)
+        except OSError:
+            if target.is_dir():
+                raise
+            shutil.copy2(source, target)  # on another file system
+            source.unlink()
+        return
+    target.mkdir(exist_ok=True)
+    for entry in source.iterdir():
+        move(entry, target / entry.name)
+    source.rmdir()
+
+
+def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """Yield where outputs go that go elsewhere on this machine; see ``runner.outputs.find`` for what names mean."""
+    for remap, destination in remaps.items():
+        if is_url(destination):
+            continue
+        paths = {path for name in names for path in (Path(name), *Path(name).parents)}
+        roots = [Path(remap)] if Path(remap) in paths else sorted(path for path in paths if path.name == remap)
+        for name in names:
+            if roots and Path(name).is_relative_to(roots[0]):
+                yield name, Path(destination) / Path(name).relative_to(roots[0])
 
 
 def _is_safe(name: Any) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from filelock import FileLock
 
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
+from htrun.remaps import Remaps
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.runner.records import drop_torn_line
@@ -96,6 +97,7 @@ class MapDirectory:
         self.options_file = self.inner / "options.json"
         self.delivery = self.inner / "delivery"
         self.delivery_file = self.inner / "delivery.json"
+        self.remaps_file = self.inner / "remaps.json"
         self.sources = self.inner / wire.SOURCES
         self.jobs = self.inner / "jobs"
         self.checkpoints = self.inner / "checkpoints"
@@ -225,6 +227,17 @@ class MapDirectory:
             return {"submit": {}, "runner": {}}
         return delivered
 
+    def remaps(self, component: int) -> dict[str, str]:
+        """Return where a component's output files go instead of coming back: absolute paths and URLs, by name."""
+        return self._remaps.component(component) if self._remaps else {}
+
+    @cached_property
+    def _remaps(self) -> Remaps | None:
+        try:
+            return Remaps.from_json(read_json(self.remaps_file))
+        except FileNotFoundError:
+            return None
+
     def read_submissions(self) -> list[Submission]:
         """Return what has been submitted so far, in order."""
         result: dict[int, Submission] = {}
@@ -307,6 +320,11 @@ class DirectoryBuilder:
     def write_delivery(self, submit: Mapping[str, str], runner: Mapping[str, Any]) -> None:
         """Write what a delivery method has prepared."""
         write_json(self.directory.delivery_file, {"submit": dict(submit), "runner": dict(runner)})
+
+    def write_remaps(self, remaps: Remaps) -> None:
+        """Write where output files go, if any do."""
+        if remaps:
+            write_json(self.directory.remaps_file, remaps.to_json())
 
     def write_sources(self, sources: Iterable[tuple[Path, str]], made: Mapping[str, bytes]) -> None:
         """Copy source files (path here, name below the sources directory), and write others there."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
+from contextlib import suppress
 from functools import total_ordering
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
+from htrun.urls import file_name, is_url, landing_name, normalized, path_of, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _MAX_SHOWN = 200
+_SAME_DIRECTORY = {"absolute", "resolve", "expanduser"}
+"""Methods of paths that return the same one, written otherwise."""
 
 
 @total_ordering
@@ -24,7 +26,8 @@ class TransferPath:
     """Where a file or directory is: on this machine, or behind a URL if there is a protocol.
 
     What it lacks itself it takes from its ``pathlib`` counterpart: ``Path`` for local paths, ``PurePosixPath`` for the
-    path of a URL. Paths that come from there are TransferPaths again.
+    path of a URL, without its query. Paths that come from there are TransferPaths again. A slash at the end of a local
+    path is kept: it means what is in the directory.
 
     Parameters
     ----------
@@ -57,19 +60,18 @@ class TransferPath:
                 raise UsageError("a path cannot be empty")
             if is_url(text):
                 raise UsageError(f"{shown(text)} is a URL: use TransferPath.parse() or give protocol and location")
-        self._path: PurePath = Path(text) if protocol is None else PurePosixPath(text)
-        self.path: str = str(self._path) if protocol is None else text
+        self._path: PurePath = Path(text) if protocol is None else PurePosixPath(path_of(protocol, text))
+        self.path: str = text if protocol is not None else str(self._path) + ("/" if _means_contents(text) else "")
         self.protocol: str | None = protocol
         self.location: str | None = location
 
     @classmethod
     def parse(cls, text: str) -> TransferPath:
         """Return what a URL or a local path names."""
-        match = _URL.match(text)
-        if match is None:
+        if not is_url(text):
             return cls(text)
-        location = text[match.end() :].partition("/")[0]
-        return cls(text[match.end() + len(location) :], match[1], location or None)
+        protocol, location, path = split(text)
+        return cls(path, protocol, location or None)
 
     @classmethod
     def cwd(cls) -> TransferPath:
@@ -88,16 +90,25 @@ class TransferPath:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
-        return self._path.name
+        """The last part of the path; of a URL the name that the file has when it arrives."""
+        return self._path.name if self.protocol is None else file_name(self.protocol, self._path.name)
 
     @property
     def parent(self) -> TransferPath:
         """The directory that it is in."""
         return self._sibling(self._path.parent)
 
+    @property
+    def parents(self) -> tuple[TransferPath, ...]:
+        """The directories that it is in, the innermost first."""
+        return tuple(map(self._sibling, self._path.parents))
+
+    def as_uri(self) -> str:
+        """Return the URL of a remote path as it is written, and what pathlib does of a local one."""
+        return self._path.as_uri() if self.protocol is None else str(self)
+
     def __truediv__(self, other: str | os.PathLike[str]) -> TransferPath:
-        return self._sibling(self._path / other)
+        return self._sibling(self._path / other, slash=_means_contents(os.fspath(other)))
 
     def __rtruediv__(self, other: str | os.PathLike[str]) -> TransferPath:
         return self._sibling(other / self._path)
@@ -114,18 +125,26 @@ class TransferPath:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)  # copy and pickle ask before there is a _path
+        if not hasattr(self._path, name):
+            where = "is not on this machine, so it " if self.is_remote else ""
+            raise AttributeError(f"{self} {where}has no {name}")
         value = getattr(self._path, name)
         if not callable(value):
             return self._wrap(value)
-        return lambda *args, **kwargs: self._wrap(value(*args, **kwargs))
+        slash = name in _SAME_DIRECTORY and _means_contents(self.path)
 
-    def _wrap(self, value: Any) -> Any:
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return self._wrap(value(*(a._path if isinstance(a, TransferPath) else a for a in args), **kwargs), slash)
+
+        return method
+
+    def _wrap(self, value: Any, slash: bool = False) -> Any:
         if isinstance(value, PurePath):
-            return self._sibling(value)
+            return self._sibling(value, slash=slash)
         return map(self._wrap, value) if hasattr(value, "__next__") and not hasattr(value, "read") else value
 
-    def _sibling(self, path: PurePath) -> TransferPath:
-        return TransferPath(path, self.protocol, self.location)
+    def _sibling(self, path: PurePath, *, slash: bool = False) -> TransferPath:
+        return TransferPath(f"{path}{'/' if slash else ''}", self.protocol, self.location)
 
     def __str__(self) -> str:
         if self.protocol is None:
@@ -154,9 +173,9 @@ class TransferPath:
         return TransferPath, (self.path, self.protocol, self.location)
 
 
-def is_url(text: str) -> bool:
-    """Tell whether a text names something by its URL."""
-    return _URL.match(text) is not None
+def _means_contents(text: str) -> bool:
+    """Tell whether a path means what is in a directory, instead of the directory itself."""
+    return text.endswith("/") and bool(text.strip("/"))
 
 
 def shown(text: str) -> str:
@@ -179,21 +198,29 @@ class TransferFile(NamedTuple):
     id : str
         Its name in calls.
     path : str
-        Absolute, without ``.`` and ``..``; symbolic links are as they were given.
+        Absolute, without ``.`` and ``..``, symbolic links as they were given; or a URL.
     given : str
         What the user wrote where it was named first.
     is_dir : bool
+    contents : frozenset of str or None
+        The names in the directory, if what is in it comes along instead of the directory itself.
     """
 
     id: str
     path: str
     given: str
     is_dir: bool
+    contents: frozenset[str] | None = None
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
-        return os.path.basename(self.path)  # noqa: PTH119 (no Path for each of a million lines)
+        """The name that it has when it arrives."""
+        return landing_name(self.path) if self.is_remote else os.path.basename(self.path)  # noqa: PTH119
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is behind a URL."""
+        return is_url(self.path)
 
 
 class FileTable:
@@ -202,7 +229,8 @@ class FileTable:
     Parameters
     ----------
     must_exist : bool
-        Whether a file that is not there is an error. If not, HTCondor holds the jobs that need it.
+        Whether a file that is not there is an error. If not, HTCondor holds the jobs that need it. Nobody asks for
+        what is behind a URL before it is needed.
     """
 
     def __init__(self, *, must_exist: bool = True) -> None:
@@ -222,7 +250,7 @@ class FileTable:
         Parameters
         ----------
         path : str or os.PathLike
-            Absolute.
+            Absolute; of no meaning for a URL.
         given : str
             What the user wrote for it.
         beside : pathlib.Path, optional
@@ -243,12 +271,11 @@ class FileTable:
         """Do as ``add`` does, and return all that is known of the file."""
         if not given:
             raise UsageError("an empty file name")
-        if is_url(given):
-            raise UsageError(f"URLs cannot be brought along yet: {shown(given)}")
-        where = os.path.normpath(path)
+        remote = is_url(given)
+        where = given if remote else os.path.normpath(path) + ("/" if _means_contents(given) else "")
         entry = self._seen.get(where)
         if entry is None:
-            entry = self._seen[where] = self._look(where, given)
+            entry = self._seen[where] = self._take_url(given) if remote else self._look(where, given)
         if isinstance(entry, TransferFile):
             return entry
         raise UsageError(f"{entry}: {shown(given)}{_hint(given, beside) if entry == _MISSING else ''}")
@@ -257,8 +284,10 @@ class FileTable:
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 (no Path for each of a million lines)
         except (FileNotFoundError, NotADirectoryError):
-            if not self._must_exist and os.path.basename(path):  # noqa: PTH119
-                return self._enter(path, given, is_dir=False)
+            if not self._must_exist and path.strip("/"):
+                return self._enter(path, given, is_dir=path.endswith("/"))
+            if os.path.isfile(path.rstrip("/")):  # noqa: PTH113
+                return "not a directory"
             return "a symbolic link that leads nowhere" if Path(path).is_symlink() else _MISSING
         except OSError as error:
             return str(error.strerror).lower()
@@ -269,12 +298,23 @@ class FileTable:
             return f"{_special(mode)} cannot be brought along"
         if not os.access(path, os.R_OK | os.X_OK if is_dir else os.R_OK):
             return "permission denied"
-        if not os.path.basename(path):  # noqa: PTH119
+        if not path.strip("/"):
             return "the root directory cannot be brought along"
         return self._enter(path, given, is_dir=is_dir)
 
+    def _take_url(self, given: str) -> TransferFile | str:
+        try:
+            return self._enter(normalized(given), given, is_dir=False)
+        except ValueError as error:
+            return str(error)
+
     def _enter(self, path: str, given: str, *, is_dir: bool) -> TransferFile:
-        entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir)
+        contents = None
+        if path.endswith("/"):
+            with suppress(OSError):  # it is not there yet
+                contents = frozenset(os.listdir(path))  # noqa: PTH208 (names alone)
+            contents = contents or frozenset()
+        entry = TransferFile(f"f{len(self._entries)}", path, given, is_dir, contents)
         self._entries.append(entry)
         return entry
 
@@ -315,11 +355,24 @@ class Landing:
         self._next: dict[str, int] = {}
 
     def place(self, file: TransferFile) -> str:
-        """Return where a file lands, relative to the scratch directory."""
+        """Return where a file lands, relative to the scratch directory: ``.`` for what is in a directory, if it can."""
         name = self._names.get(file.id)
         if name is None:
-            name = self._names[file.id] = self._free_name(file.name)
+            name = self._names[file.id] = (
+                self._free_name(file.name) if file.contents is None else self._free_directory(file.contents)
+            )
         return name
+
+    def _free_directory(self, contents: frozenset[str]) -> str:
+        taken = self._top | self._directories
+        if "." not in self._names.values() and taken.isdisjoint(contents):
+            self._top |= contents
+            return "."
+        number = 1
+        while str(number) in taken:
+            number += 1
+        self._top.add(str(number))
+        return f"{number}/."
 
     def _free_name(self, name: str) -> str:
         if name not in self._top and name not in self._directories:

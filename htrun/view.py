@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, MapWasRemoved
+from htrun.logs import get_logger
 from htrun.outputs import place as place_files
 from htrun.records import Records
 from htrun.runner import wire
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from htrun.records import Record
     from htrun.submissions import Submission
 
+
+_logger = get_logger(__name__)
 
 # One byte a component, so that a million of them are counted at the speed of bytes.count.
 _CODES = {status: code for code, status in enumerate(ComponentStatus)}
@@ -84,6 +87,8 @@ class MapView:
         self._submissions_size = -1
         self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
         self._codes = bytearray(self._base)
+        self.notes: list[str] = []
+        """What is to be said of output files that could not be moved where they were to go."""
         self._looking = threading.RLock()  # what is read only once must be read by one thread
 
     def __len__(self) -> int:
@@ -153,7 +158,9 @@ class MapView:
             record = self.records.get(component)
             with suppress(PermissionError):  # of somebody who may only look
                 if record is not None:
-                    place_files(self.directory, component, record)
+                    for problem in place_files(self.directory, component, record):
+                        _logger.warning("map %s: %s", self.tag, problem)
+                        self.notes.append(problem)
 
     def _read_submissions(self) -> None:
         """Take in what was submitted again: what these components had left before does not count any more."""

@@ -11,6 +11,7 @@ import click
 from htrun import __version__, reports
 from htrun.cli import complain, wants_color
 from htrun.cli.common import color_option, complete_tags, load_maps, look, select, selectors
+from htrun.cli.results import tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_live, show_summary, worst
 from htrun.control import MapControl, delete_directory
 from htrun.engines.base import get_engine
@@ -143,6 +144,7 @@ def _wait(map_: MapControl, talk: Talk, *, quiet: bool, heading: bool) -> ExitCo
         code = exit_code(map_)
         if code is not ExitCode.INTERRUPTED:
             write_results(map_)
+        tell_notes(map_)
         if not quiet:
             if heading:
                 talk.say(f"{map_.tag}:")

@@ -8,11 +8,12 @@ import click
 
 from htrun.columns import Columns
 from htrun.exceptions import UsageError
-from htrun.options import MapOptions, option_key
+from htrun.options import CREDENTIALS, MapOptions, option_key
+from htrun.remaps import output_name
 from htrun.transfers import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _REQUESTS = {
     "request_memory": ("SIZE", "Memory a job asks for, such as 2GB; a number alone is of MB."),
@@ -39,11 +40,18 @@ class JobOptions(NamedTuple):
     def idle_on_this_machine(self, workers: int | None) -> list[str]:
         """Return the options that make no difference on this machine, where a number of workers may be given."""
         keys = [*self.map_options, *self.columns.values]
-        return [key for key in keys if key != "request_cpus" or workers]
+        return [key for key in keys if key not in CREDENTIALS and (key != "request_cpus" or workers)]
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""
+    command = click.option(
+        "--output-remap",
+        "output_remaps",
+        multiple=True,
+        metavar="NAME=DEST",
+        help="Send the output file NAME to a path or a URL; NAME=@FIELD takes that from a field of each input.",
+    )(command)
     command = click.option(
         "--input-file", "input_files", multiple=True, metavar="PATH", help="A file that each component brings along."
     )(command)
@@ -62,7 +70,11 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_job_options(options: dict[str, Any]) -> JobOptions:
     """Return what a command line asks of the jobs; raises UsageError or ReservedOptionKeyword."""
-    fixed = MapOptions(fixed_input_files=options["input_files"])
+    remaps, remap_fields = _read_remaps(options["output_remaps"])
+    fixed = MapOptions(
+        fixed_input_files=options["input_files"],
+        output_remaps=remaps or None,
+    )
     fields: dict[str, str] = {}
     for key, value in _given(options):
         if key in fixed or option_key(key).lower() in map(str.lower, fields):
@@ -73,7 +85,26 @@ def read_job_options(options: dict[str, Any]) -> JobOptions:
             fields[option_key(key)] = value[1:]
         else:
             fixed[key] = value.removeprefix("@")
-    return JobOptions(fixed, Columns(fields))
+    return JobOptions(fixed, Columns(fields, remap_fields))
+
+
+def _read_remaps(texts: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return destinations, and fields that have them, by the names of output files."""
+    fixed: dict[str, str] = {}
+    fields: dict[str, str] = {}
+    for text in texts:
+        name, _, to = text.partition("=")
+        if not name or to in ("", "@"):
+            raise UsageError(
+                f"--output-remap {quoted(text)}: say NAME=DESTINATION, or NAME=@FIELD for a field of each input"
+            )
+        if output_name(name) in {**fixed, **fields}:
+            raise UsageError(f"--output-remap: {quoted(name)} is there twice")
+        if to.startswith("@") and not to.startswith("@@"):
+            fields[name] = to[1:]
+        else:
+            fixed[name] = to.removeprefix("@")
+    return fixed, fields
 
 
 def _given(options: dict[str, Any]) -> Iterator[tuple[str, str]]:

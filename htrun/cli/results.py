@@ -26,9 +26,17 @@ if TYPE_CHECKING:
 
     from htrun.export import Default
     from htrun.reports import Traceback
+    from htrun.view import MapView
 
 _POLL_SECONDS = 0.1
 _FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv"}
+
+
+def tell_notes(map_: MapView) -> None:
+    """Say on stderr what could not be put where it was to go."""
+    for note in map_.notes:
+        click.echo(f"htrun: note: {note}", err=True)
+    map_.notes.clear()
 
 
 def tell_losses(nonfinite: int, unexportable: int = 0, tag: str = "") -> None:

@@ -15,7 +15,7 @@ from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
-from htrun.cli.results import tell_losses
+from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
 from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import get_delivery
@@ -187,7 +187,7 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
         map_options=MapOptions.merge(asked.map_options, *inherited_options(target.function)),
-        columns=asked.columns.values,
+        columns=asked.columns,
     )
 
 
@@ -203,8 +203,7 @@ def _read_calls(
     )
     if options["source"] is None:
         if columns:
-            key = next(iter(columns.values))
-            raise UsageError(f"the option {key} is to be a field of each input, but there is no --args")
+            raise UsageError(f"a field of each input is to {columns.tasks[0]}, but there is no --args")
         return iter([single(target.function)])
     return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 
@@ -223,7 +222,7 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
     asked = [f"{key} = {value}" for key, value in request.map_options.items()]
-    asked += [f"{key} from the inputs" for key in request.columns]
+    asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:
         talk.say(f"options: {', '.join(asked)}")
     if request.engine.name == "local":
@@ -278,6 +277,7 @@ def _see_through(
     if exit_code(map_) is ExitCode.INTERRUPTED and not stopped_by_errors:
         return _interrupted(talk, map_)
     write_results(map_)
+    tell_notes(map_)
     traceback: Traceback = options["tb"]
     show_failures(talk, map_, traceback)
     if options["durations"] is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from htrun.exceptions import UnknownEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from importlib_metadata import EntryPoint
@@ -87,6 +87,14 @@ class Engine(Protocol):
 
     def nodes(self) -> Nodes:
         """Return what is known of the machines where components run. Raises EngineError."""
+        ...
+
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
+        """Raise UsageError if there are URLs that components cannot get files from, or send files to.
+
+        Nothing is asked for on the net. Some protocols need credentials, which are among the submit commands whose
+        names are ``options``.
+        """
         ...
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:

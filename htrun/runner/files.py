@@ -1,4 +1,4 @@
-"""What comes along with a directory, and removing one whatever is in it."""
+"""What comes along with a directory, copying it, and removing one whatever is in it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,24 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
         return not os.path.exists(os.path.join(path, wire.INNER, wire.INFO))
 
     return [name for name in names if not comes(os.path.join(directory, name))]
+
+
+def copy_directory(source: str, target: str, *, contents: bool) -> None:
+    """Copy a directory to where nothing is yet, or what is in it into a directory that may be there."""
+    import shutil
+
+    if not contents:
+        shutil.copytree(source, target, ignore=left_out)
+        return
+    os.makedirs(target, exist_ok=True)
+    names = os.listdir(source)
+    skipped = set(left_out(source, names))
+    for name in names:
+        path, copy = os.path.join(source, name), os.path.join(target, name)
+        if os.path.isdir(path) and name not in skipped:
+            shutil.copytree(path, copy, ignore=left_out, dirs_exist_ok=True)
+        elif name not in skipped:
+            shutil.copy2(path, copy)
 
 
 def remove_tree(path: str) -> None:

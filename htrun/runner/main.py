@@ -11,6 +11,7 @@ import zipimport
 from . import failures, wire
 from .access_point import AccessPoint
 from .calls import Calls, index_lines
+from .outputs import refuse_directory
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
 
@@ -52,7 +53,7 @@ def main() -> int:
             attempt,
             checkpoints=top,
             remaps=lambda component: remaps.get(str(component), {}),
-            send=lambda path, name: os.replace(path, os.path.join(top, name)),
+            send=lambda path, name: _send(path, os.path.join(top, name)),
             after_component=access_point.after_component,
             after_checkpoint=access_point.after_checkpoint,
         ),
@@ -86,6 +87,12 @@ def _send_back_again(top: str) -> None:
         if entry.name in _OWN_NAMES or entry.name.startswith(_OWN_PREFIXES):
             later = entry.stat().st_mtime + 2
             os.utime(entry.path, (later, later))
+
+
+def _send(path: str, target: str) -> None:
+    """Leave an output file to HTCondor, which sends what is called so to a URL."""
+    refuse_directory(path)
+    os.replace(path, target)
 
 
 def _ranges(positions: list[int]) -> list[list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ def take(
             path = find(staged, name)
             if path is not None:
                 send(path, destination)
+                remove_tree(path)  # what was sent may have been copied
+                _remove_empty(os.path.dirname(path), staged)
         rows: list[list[Any]] = []
         for kind, name in _walk(staged):
             path = os.path.join(staged, name)
@@ -59,6 +62,19 @@ def take(
         return rows
     finally:
         remove_tree(staged)
+
+
+def _remove_empty(directory: str, top: str) -> None:
+    while directory != top and not os.listdir(directory):
+        os.rmdir(directory)
+        directory = os.path.dirname(directory)
+
+
+def refuse_directory(path: str) -> None:
+    """Raise IsADirectoryError of an output that is to be sent to a URL, if it is one."""
+    if os.path.isdir(path):
+        text = "a directory cannot be sent to a URL, name its files in output_remaps"
+        raise IsADirectoryError(errno.EISDIR, text, os.path.basename(path))
 
 
 def find(staged: str, name: str) -> str | None:

@@ -38,7 +38,7 @@ class Spec:
     sources : str
         The directory of the user's modules.
     file : callable
-        From the id of a file to bring along to where it lies on this node.
+        From the id of a file to bring along to where it lies on this node: an absolute path, or a URL.
     attempt : int
         How often this job has been started, counted from 1.
     checkpoints : str
@@ -51,6 +51,8 @@ class Spec:
         Called with the path of such an output file, and where it goes.
     after_component, after_checkpoint : callable
         Called in the worker when a component has its record, and when one has saved a checkpoint, in the file given.
+    fetch : callable
+        Writes what is behind a URL to a path; raises OSError with the one that is to blame as its filename.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Spec:
         send: Callable[[str, str], None] = os.replace,
         after_component: Callable[[], None] = lambda: None,
         after_checkpoint: Callable[[str], None] = lambda _: None,
+        fetch: Callable[[str, str], None] | None = None,
     ) -> None:
         self.reference = reference
         self.sources = os.path.abspath(sources)
@@ -80,6 +83,7 @@ class Spec:
         self.resumes: dict[int, int] = {}
         """How often components were started anew since their process was killed."""
         self.node = '%s,"python":"%s"' % (json.dumps(os.uname().nodename), sys.version.partition(" ")[0])
+        self.fetch = fetch
 
 
 class Supervisor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
-from .files import left_out, remove_tree
+from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import ProcessState
 
@@ -133,6 +133,7 @@ class Worker:
             self._bring(brought)
             resumed = self._restore(component)
             if brought or resumed:
+                self.usage = self._cpu()  # what fetched them does not count
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
             function = self.function or self._load()
@@ -254,8 +255,10 @@ class Worker:
             if parent != self.scratch:
                 os.makedirs(parent, exist_ok=True)
             try:
-                if os.path.isdir(source):
-                    shutil.copytree(source, target, ignore=left_out)
+                if self.spec.fetch is not None and not os.path.isabs(source):
+                    self.spec.fetch(source, target)
+                elif os.path.isdir(source):
+                    copy_directory(source, target, contents=name == "." or name.endswith("/."))
                 else:
                     shutil.copy2(source, target)
             except OSError as error:

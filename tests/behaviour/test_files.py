@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import htrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -365,7 +368,7 @@ def test_a_missing_file_is_told_before_anything_starts(local: Shell, tmp_path: P
     os.mkfifo(local.cwd / "pipe")
     (local.cwd / "dangling").symlink_to("nowhere")
     local.write("there", "")
-    names = ["nowhere", "there", "pipe", "dangling", "", "there/below", "nul\0byte", "https://example.org/x"]
+    names = ["nowhere", "there", "pipe", "dangling", "", "there/below", "nul\0byte", "https://example.org/"]
     local.jsonl("in.jsonl", names)
     done = local("m.py:f", "--args", "in.jsonl", "--tag", "t", code=4)
     lines = done.stderr.splitlines()
@@ -385,3 +388,114 @@ def test_relative_paths_are_relative_to_the_current_directory(local: Shell) -> N
     assert local.outputs()[0]["output"] == "here"
     local.jsonl("inputs/bad.jsonl", ["data.txt"])
     assert "inputs/data.txt" in local("m.py:f", "--args", "inputs/bad.jsonl", code=4).stderr.partition(": ")[2]
+
+
+def test_files_of_an_option_may_have_any_name(shell: Shell) -> None:
+    """Input files that are no arguments keep their odd names as well."""
+    shell.write(
+        "m.py",
+        "import os\n\ndef f(n):\n    return sorted(name for name in os.listdir() if open(name).read() == 'it')\n",
+    )
+    odd = [name for name in NAMES if name not in ("stdout", "1") and name.isprintable()]
+    options = []
+    for name in odd:
+        shell.write(f"given/{name}", "it")
+        options.append(f"--input-file=given/{name}")
+    assert shell.run("m.py:f", [1], *options)[0]["output"] == sorted(odd)
+
+
+def test_a_large_file_is_not_read_into_memory(shell: Shell) -> None:
+    """A file of 1 GB arrives whole, in a process of which the memory is a small part of that."""
+    shell.write(
+        "m.py",
+        """
+        from pathlib import Path
+
+        def f(path: Path):
+            with open(path, "rb") as file:
+                file.seek(-3, 2)
+                return [path.stat().st_size, file.read().decode()]
+        """,
+    )
+    with open(shell.cwd / "large", "wb") as file:
+        file.truncate(10**9)
+        file.seek(-3, 2)
+        file.write(b"end")
+    assert shell.run("m.py:f", ["large"])[0]["output"] == [10**9, "end"]
+    with open(shell.path() / ".htrun/jobs/0/records.jsonl") as records:
+        assert json.loads(records.readline())["memory_mb"] < 200
+
+
+def test_files_are_taken_when_the_component_starts(shell: Shell) -> None:
+    """A file that changes after the map was made arrives as it is when the component starts, or starts again."""
+    shell.write("m.py", READ)
+    shell.write("data/a.txt", "old")
+    (shell.cwd / "link").symlink_to("data")
+    shell("m.py:read", "--args", shell.jsonl("in.jsonl", ["data/a.txt", "link/a.txt"]), "--tag", "t")
+    assert shell("collect", "t", "--values").rows == [["a.txt", "old"]] * 2
+    shell.write("data/a.txt", "new")
+    shell.write("data2/a.txt", "another")
+    (shell.cwd / "link").unlink()
+    (shell.cwd / "link").symlink_to("data2")
+    shell("rerun", "map", "t")
+    shell("wait", "t")
+    assert shell("collect", "t", "--values").rows == [["a.txt", "new"], ["a.txt", "another"]]
+
+
+def test_a_slash_at_the_end_brings_what_is_in_a_directory(shell: Shell) -> None:
+    """The contents land where the component runs; if names are taken, those of an argument in a directory of their own."""
+    shell.write(
+        "m.py",
+        """
+        import os
+        from pathlib import Path
+
+        def f(paths: list[Path]):
+            Path("mine").write_text("")
+            files = sorted(str(p) for p in Path().rglob("*") if p.is_file())
+            return [files, [str(p.relative_to(Path.cwd())) for p in paths]]
+        """,
+    )
+    for name in ("tree/a", "tree/deep/b", "more/c", "more/.hidden", "other/a", "x/a"):
+        shell.write(name, name)
+    (shell.cwd / "tree/deep").chmod(0o555)
+    (shell.cwd / "tree").chmod(0o555)
+    (shell.cwd / "none").mkdir()
+    calls = [{"paths": ["tree/", "tree", "x/a"]}, {"paths": ["x/a", "tree/", "other/"]}, {"paths": ["none/"]}]
+    for chunk in (1, 3):
+        rows = shell.run("m.py:f", calls, "--input-file", "more/", "--overwrite", "--chunk-size", chunk)
+        assert [row["output"] for row in rows] == [
+            [[".hidden", "1/a", "a", "c", "deep/b", "mine", "tree/a", "tree/deep/b"], [".", "tree", "1/a"]],
+            [[".hidden", "1/a", "1/deep/b", "2/a", "a", "c", "mine"], ["a", "1", "2"]],
+            [[".hidden", "c", "mine"], ["."]],
+        ]
+
+
+def test_contents_of_directories_that_collide(local: Shell) -> None:
+    """Input files of which two would land in the same place, and a file with a slash at its end, are errors."""
+    local.write("m.py", "def f(x):\n    return x\n")
+    for name in ("a/x", "b/x", "x"):
+        local.write(name, "")
+    for files, said in {
+        ("a/", "b/"): "a/ and b/ have files of the same name",
+        ("a/", "x"): "a/ and x have files of the same name",
+        ("x/",): "not a directory: x/",
+    }.items():
+        options = [f"--input-file={name}" for name in files]
+        assert said in local("m.py:f", "--args", "-", *options, input="1\n", code=4).stderr
+
+
+def test_the_contents_of_a_directory_from_python(api: Shell) -> None:
+    """A TransferPath keeps the slash at its end."""
+    api.write("tree/a", "a")
+    api.write("tree/deep/b", "b")
+
+    def names(path: Path) -> list[str]:
+        return sorted(os.path.relpath(p) for p in path.rglob("*"))
+
+    assert list(htrun.map(names, [htrun.TransferPath("tree/"), htrun.TransferPath("tree")])) == [
+        ["a", "deep", "deep/b"],
+        ["tree/a", "tree/deep", "tree/deep/b"],
+    ]
+    options = htrun.MapOptions(fixed_input_files="tree/", input_files=[htrun.TransferPath("tree/deep/")])
+    assert list(htrun.map(lambda _: sorted(os.listdir()), [0], map_options=options)) == [["a", "b", "deep"]]

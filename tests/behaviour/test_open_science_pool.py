@@ -56,7 +56,6 @@ def test_a_docker_image_does_without_preparation(osp: Shell, condor_tool: Callab
 
 def test_inputs_come_from_osdf(osp: Shell, condor_tool: Callable[..., str]) -> None:
     """An input file may be an address of OSDF, which the job itself fetches."""
-    pytest.importorskip("htrun.urls")
     address = "osdf:///ospool/ap40/data/YOU/reference.tar.gz"
     job = {n.lower(): v for n, v in job_of(osp, condor_tool, "--input-file", address).items()}
     assert address in job["transferinput"]

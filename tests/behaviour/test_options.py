@@ -86,17 +86,17 @@ def test_input_files_and_files_of_arguments_do_not_meet(shell: Shell) -> None:
 
 
 def test_what_is_wrong_with_input_files_is_told_before_anything_is_made(local: Shell) -> None:
-    """Missing files, URLs, and two files of one name are errors that leave nothing behind."""
+    """Missing files, URLs of no file, and two files of one name are errors that leave nothing behind."""
     local.write("m.py", LOOK)
     local.write("a", "")
     local.write("other/a", "")
     calls = local.jsonl("in.jsonl", [1])
     done = local(
-        "m.py:look", "--args", calls, "--input-file", "nope", "--input-file", "https://x.org/y",
+        "m.py:look", "--args", calls, "--input-file", "nope", "--input-file", "https://x.org/",
         "--input-file", "a", "--input-file", "other/a", code=4,
     )  # fmt: skip
     assert "no such file: nope" in done.stderr
-    assert "URLs cannot be brought along yet: https://x.org/y" in done.stderr
+    assert "a URL that names no file: https://x.org/" in done.stderr
     assert "a and other/a have the same name" in done.stderr
     assert not (local.cwd / "results").exists()
 

@@ -54,7 +54,7 @@ HANDED = """\
     """
 
 
-def tree(directory: Path) -> dict[str, Any]:
+def tree(directory: Path, prefix: str = "") -> dict[str, Any]:
     """Return what is below a directory: the contents of files, the targets of links, None for empty directories."""
     found: dict[str, Any] = {}
     for root, directories, names in os.walk(directory):
@@ -64,7 +64,7 @@ def tree(directory: Path) -> dict[str, Any]:
         for name in [*names, *(d for d in directories if (Path(root) / d).is_symlink())]:
             path = Path(root) / name
             found[str(where / name)] = f"-> {os.readlink(path)}" if path.is_symlink() else path.read_bytes()
-    return found
+    return {str(Path(prefix) / name): data for name, data in found.items()}
 
 
 def handed(n: int) -> dict[str, Any]:

@@ -205,14 +205,12 @@ def test_files_with_odd_names(tmp_path: Path) -> None:
 def test_all_that_is_wrong_is_reported_together(data: Path) -> None:
     """All errors are reported in the order of the file: bad lines, bad calls and missing files."""
     source = data / "d" / "in.jsonl"
-    source.write_text(
-        '{"path": "missing", "dark": "https://host/a"}\n{"path": 1\n{}\n{"path": "d/a.txt"}\n"in.jsonl"\n'
-    )
+    source.write_text('{"path": "missing", "dark": "https://host/"}\n{"path": 1\n{}\n{"path": "d/a.txt"}\n"in.jsonl"\n')
     with pytest.raises(BadInputs) as caught:
         list(read(str(source), measure, InputsOptions(), FileTable(), data))
     assert str(caught.value).splitlines() == [
         f"{source}:1: no such file: missing",
-        f"{source}:1: URLs cannot be brought along yet: https://host/a",
+        f"{source}:1: a URL that names no file: https://host/",
         f"{source}:2: column 11: Expecting ',' delimiter (the line ends too early)",
         f"{source}:3: missing argument 'path'; measure takes path, size=..., *, dark=...",
         f"{source}:5: no such file: in.jsonl (there is one beside the inputs: {source})",

@@ -16,6 +16,7 @@ from htrun.creation import asked_options
 from htrun.engines.local.work import cpus_each
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
 from htrun.options import InputFiles, MapOptions, Resolved, cut, option_key, option_value, resolve
+from htrun.remaps import Remaps
 from htrun.transfers import FileTable, Landing, TransferPath
 
 if TYPE_CHECKING:
@@ -340,14 +341,15 @@ def test_merging_files_and_remaps() -> None:
     merged = MapOptions.merge(first, second, third)
     assert merged.fixed_input_files == ["a", "b", "d", TransferPath("e")]
     assert merged.input_files == [["c"]]
-    assert merged.output_remaps == to
+    assert merged.output_remaps == {"out": "s3://bucket/x"}
     assert first.fixed_input_files == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     "options",
     [{"input_files": "a"}, {"input_files": Path("a")}, {"input_files": 3}, {"input_files": [3]}, {"fixed_input_files": 3},
-     {"fixed_input_files": [["a"]]}, {"fixed_input_files": [b"a"]}, {"output_remaps": "x"}, {"output_remaps": 3}],
+     {"fixed_input_files": [["a"]]}, {"fixed_input_files": [b"a"]}, {"output_remaps": "x"}, {"output_remaps": 3}, {"output_remaps": [["a"]]},
+     {"output_remaps": {"a/b": "x"}}, {"output_remaps": {3: "x"}}, {"output_remaps": {"a": 3}}],
 )  # fmt: skip
 def test_files_that_cannot_be(options: dict[str, Any]) -> None:
     """Files are given as paths, and input files for each component."""
@@ -358,9 +360,10 @@ def test_files_that_cannot_be(options: dict[str, Any]) -> None:
 def test_options_are_resolved() -> None:
     """Fixed options and variadic ones are told apart; what names the component is variadic as well."""
     options = MapOptions(a=1, b=["x", "y"], c="$(component)", d="$INT(component,%05d)", e="$(components) component")
-    assert resolve(options, 2) == Resolved(
+    assert resolve(options, 2, Path("/x")) == Resolved(
         {"a": "1", "e": "$(components) component"},
         {"b": ["x", "y"], "c": ["$(component)"] * 2, "d": ["$INT(component,%05d)"] * 2},
+        Remaps("/x"),
     )
 
 
@@ -376,14 +379,19 @@ def test_options_are_resolved() -> None:
 def test_lengths_that_do_not_match(options: dict[str, Any], count: int, said: str) -> None:
     """The error names the option, its length, and the number of inputs."""
     with pytest.raises(MisalignedInputData) as caught:
-        resolve(MapOptions(**options), count)
+        resolve(MapOptions(**options), count, Path("/"))
     assert str(caught.value) == said
 
 
-def test_output_remaps_cannot_be_used_yet() -> None:
-    """They are kept in options, but nothing is made of which they would be missing."""
-    with pytest.raises(UsageError, match="output_remaps"):
-        resolve(MapOptions(output_remaps={"a": TransferPath("x", "s3", "y")}), 1)
+def test_files_with_credentials_are_found_from_here(tmp_path: Path) -> None:
+    """They are relative to the current directory, not to where HTCondor would look, and have to be there."""
+    (tmp_path / "key").write_text("key")
+    option = "aws_access_key_id_file"
+    assert resolve(MapOptions(aws_access_key_id_file="key"), 1, tmp_path).fixed == {option: str(tmp_path / "key")}
+    each = resolve(MapOptions(aws_access_key_id_file=["key", "$(component)"]), 2, tmp_path)
+    assert each.variadic == {option: [str(tmp_path / "key"), "$(component)"]}
+    with pytest.raises(UsageError, match=f"^{option}: none: no such file or directory$"):
+        resolve(MapOptions(aws_access_key_id_file="none"), 1, tmp_path)
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1), st.lists(st.booleans()), st.data())
@@ -437,19 +445,19 @@ def test_files_of_arguments_land_elsewhere(tmp_path: Path) -> None:
 
 
 def test_all_that_is_wrong_with_input_files_is_told(tmp_path: Path) -> None:
-    """Missing files, URLs and files of one name are told at once; the same file twice is no error."""
+    """Missing files, bad URLs and files of one name are told at once; the same file twice is no error."""
     for name in ("a", "x/a"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     options = MapOptions(
-        fixed_input_files=["a", "nope", "./a"], input_files=["x/a", TransferPath("k", "https", "h"), ["a", "a"]]
+        fixed_input_files=["a", "nope", "./a"], input_files=["x/a", TransferPath("k/", "https", "h"), ["a", "a"]]
     )
     with pytest.raises(UsageError) as caught:
         InputFiles(options, FileTable(), tmp_path)
     assert str(caught.value).splitlines() == [
         "an input file cannot be brought along: no such file: nope",
         "the input files a and x/a have the same name, by which a component finds them",
-        "an input file cannot be brought along: URLs cannot be brought along yet: https://h/k",
+        "an input file cannot be brought along: a URL that names no file: https://h/k/",
     ]
 
 

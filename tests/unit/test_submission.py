@@ -17,6 +17,7 @@ from htrun.delivery import Place, arguments, escape, get_delivery
 from htrun.engines.base import choose_engine, get_engine
 from htrun.engines.htcondor.jobs import format_description, submit_description, write_jobs
 from htrun.exceptions import EngineError, UnknownEngine, UnknownPythonDeliveryMethod, UsageError
+from htrun.remaps import Remaps
 from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.submissions import Submission
 
@@ -189,6 +190,46 @@ def test_item_data_has_the_values_of_variadic_options(tmp_path: Path) -> None:
     items = write_jobs(directory, Submission(0, 0, 5, ((0, 2), (2, 3)), apart=True))
     assert [list(item.values()) for item in items] == [["0", "", "1", '"a, b"', "0"], ["1", "", "2", "", "2"]]
     assert list(items[0]) == ["htrun_job", "htrun_files", "htrun_option0", "htrun_option1", "component"]
+
+
+def test_item_data_has_urls_and_where_output_files_go(tmp_path: Path) -> None:
+    """URLs stand in it as they are sent; jobs say in their calls under which names they leave files for URLs."""
+    builder = DirectoryBuilder(tmp_path)
+    builder.write_calls([b'["x"]\t[["f0","x"],["f1","y"]]', b'["x"]\t[["f1","y"]]', b"[3]"])
+    urls = {"f0": "https://h/x%2C?v=1", "f1": "https://h/y"}
+    builder.write_files({"id": name, "path": url, "given": url} for name, url in urls.items())
+    builder.write_sources([], {})
+    to = [
+        {"a b": "https://h/$(component)/", "l": "local"},
+        {"l": "local"},
+        {"c": "davs://b/x=$(component)", "d": "http://h/"},
+    ]
+    builder.write_remaps(Remaps("/here", each=to))
+    builder.write_info({"format": 1, "components": 3, "target": {"reference": {}}, **INFO})
+    directory = builder.move_to(tmp_path / "scan")
+    assert [directory.remaps(n) for n in range(3)] == [
+        {"a b": "https://h/0/a%20b", "l": "/here/local"},
+        {"l": "/here/local"},
+        {"c": "davs://b/x=2", "d": "http://h/d"},
+    ]
+    submission = Submission(0, 0, 1, ((0, 3),))
+    items = write_jobs(directory, submission)
+    assert [item["htrun_files"] for item in items] == [", https://h/x%2C?v=1, https://h/y#/f1", ", https://h/y#/f1", ""]
+    nothing = "remap.none=remap.none"
+    assert [item["htrun_input_remaps"] for item in items] == ["x%2C=f0", nothing, nothing]
+    assert [item["htrun_output_remaps"] for item in items] == [
+        "remap.0.0=https://h/0/a%20b",
+        nothing,
+        "remap.2.0=davs://b/x=2;remap.2.1=http://h/d",
+    ]
+    assert all(list(item)[-1] == "component" for item in items)
+    headers = [json.loads((directory.job(n) / "calls.jsonl").read_bytes().splitlines()[0]) for n in range(3)]
+    assert [header.get("remaps") for header in headers] == [
+        {"0": {"a b": "remap.0.0"}}, None, {"2": {"c": "remap.2.0", "d": "remap.2.1"}},
+    ]  # fmt: skip
+    description = submit_description(directory.info, submission, "/inner", {}, item=items[0])
+    assert description["My.TransferInputRemaps"] == '"$(htrun_input_remaps)"'
+    assert description["transfer_output_remaps"] == '"$(htrun_output_remaps)"'
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, waiting
+from htrun.engines.htcondor import eventlog, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -35,6 +35,7 @@ from htrun.options import cut
 from htrun.submissions import Submission
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Transfers
@@ -93,6 +94,10 @@ class HTCondorEngine:
             machines[str(ad.get("Machine"))] = (shares, ad.get("HasDockerURL") is True)
         sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
         return Nodes(len(machines), sharing, domain, docker)
+
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
+        """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
+        transfer.check_urls(urls, options)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
@@ -175,6 +180,7 @@ class HTCondorEngine:
             directory.delivered["submit"],
             directory.variadic_options,
             directory.delivery_names(),
+            items[0],
         )
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"

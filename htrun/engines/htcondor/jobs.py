@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.delivery import escape
 from htrun.engines.htcondor.bundle import write_bundle
+from htrun.engines.htcondor.transfer import InputUrls, output_remaps, per_job
 from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.files import left_out, remove_tree
+from htrun.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,6 +28,8 @@ _USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
 _RETRIES = {"on_exit_remove", "max_retries", "retry_until", "success_exit_code"}
 """Options by which users say themselves which jobs run again."""
+_REMAPS = {"My.TransferInputRemaps": "htrun_input_remaps", "transfer_output_remaps": "htrun_output_remaps"}
+"""Names in the item data of what only some submissions need."""
 
 
 def map_constraint(directory: MapDirectory) -> str:
@@ -37,12 +41,13 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
     """Write what the jobs of a submission bring along; return the item data of the submit description.
 
     Item data is trimmed by HTCondor and cannot hold every character, so of files it holds numbers only: names of job
-    directories, and ids of files that are staged under names of ours. Besides, it holds the values of variadic options,
-    whose characters were checked when they were given.
+    directories, and ids of files that are staged under names of ours. Besides, it holds URLs and the values of variadic
+    options, whose characters were checked when they were given.
     """
     write_bundle(directory, directory.inner / wire.BUNDLE)
     files = directory.files
     staged: set[str] = set()
+    remaps: dict[str, list[str]] = {command: [] for command in _REMAPS}
     offsets = directory.offsets()
     options = directory.variadic_options.values()
     items = []
@@ -55,24 +60,42 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
                 lines.append(calls.read(offsets[stop] - offsets[start]))
             data = b"".join(lines)
             ids = _file_ids(data) if files else []
+            urls = InputUrls([wire.BUNDLE, wire.CALLS, *ids])
+            brought = []
             for identifier in ids:
+                source = files[identifier]["path"]
+                if is_url(source):
+                    brought.append(urls.add(source, identifier))
+                    continue
+                brought.append(f"../../{STAGE}/{identifier}")
                 if identifier not in staged:
                     staged.add(identifier)
-                    _stage(Path(files[identifier]["path"]), directory.inner / STAGE / identifier)
+                    _stage(Path(source), directory.inner / STAGE / identifier)
+            sent = {c: _remote(directory.remaps(c)) for start, stop in components for c in range(start, stop)}
+            names, outputs = output_remaps(sent, directory.submit_options)
+            for command, text in zip(_REMAPS, (urls.remaps, outputs), strict=True):
+                remaps[command].append(text)
             path = directory.job(job)
             path.mkdir(exist_ok=True)
-            header = json.dumps({"components": components}).encode()
-            (path / wire.CALLS).write_bytes(header + b"\n" + data)
+            header = {"components": components, **({"remaps": names} if names else {})}
+            (path / wire.CALLS).write_bytes(json.dumps(header).encode() + b"\n" + data)
             first = components[0][0]
             items.append(
                 {
                     "htrun_job": str(job),
-                    "htrun_files": "".join(f", ../../{STAGE}/{i}" for i in ids),
+                    "htrun_files": "".join(f", {file}" for file in brought),
                     **{_item_variable(n): values[first] for n, values in enumerate(options)},
                     "component": str(first),  # last: the end of a line is where HTCondor would see more in a value
                 }
             )
+    for command, values in remaps.items():
+        for item, value in zip(items, per_job(values), strict=False):
+            item.update({_REMAPS[command]: value, "component": item.pop("component")})
     return items
+
+
+def _remote(remaps: Mapping[str, str]) -> dict[str, str]:
+    return {name: destination for name, destination in remaps.items() if is_url(destination)}
 
 
 def _item_variable(number: int) -> str:
@@ -141,6 +164,7 @@ def submit_description(
     delivery: Mapping[str, str],
     variadic: Collection[str] = (),
     files: Iterable[str] = (),
+    item: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the submit description of a submission.
 
@@ -157,6 +181,8 @@ def submit_description(
         The options whose values are in the item data, in order.
     files : iterable of str
         The names of the files that the delivery method brings along.
+    item : collection of str
+        The names in the item data.
 
     Raises
     ------
@@ -183,6 +209,7 @@ def submit_description(
         "request_cpus": "1",
         f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
+        **{command: f'"$({name})"' for command, name in _REMAPS.items() if name in item},
     }
     options = dict(info.get("options", {}).get("submit", {}))
     options |= {key: f"$({_item_variable(number)})" for number, key in enumerate(variadic)}

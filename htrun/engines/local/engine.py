@@ -11,6 +11,7 @@ from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start
 from htrun.runner import wire
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Transfers
@@ -40,6 +41,13 @@ class LocalEngine:
     def nodes(self) -> Nodes:
         """Return what is known of this machine; see ``Engine``."""
         return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
+
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:  # noqa: ARG002
+        """Refuse URLs that nothing on this machine can fetch or send; see ``Engine``."""
+        if urls:
+            from htrun.engines.local import remote  # only now: most maps do without
+
+            remote.check(urls)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""

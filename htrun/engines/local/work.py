@@ -6,20 +6,26 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.local import orders
+from htrun.engines.local import orders, remote
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
 from htrun.exceptions import EngineError
+from htrun.outputs import move
 from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
+from htrun.runner.outputs import refuse_directory
 from htrun.runner.supervisor import Spec, Supervisor
 from htrun.state import fold
+from htrun.urls import is_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
 
@@ -45,6 +51,7 @@ def work(directory: MapDirectory) -> bool:
     def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
         log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
 
+    submit_options = directory.submit_options
     submissions = directory.read_submissions()
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
@@ -55,6 +62,9 @@ def work(directory: MapDirectory) -> bool:
             file,
             checkpoints=str(directory.checkpoints),
             holds=True,
+            remaps=directory.remaps,
+            send=lambda path, destination: _send(path, destination, submit_options),
+            fetch=lambda url, path: remote.fetch(url, path, submit_options),
         ),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
         todo,
@@ -82,6 +92,14 @@ def work(directory: MapDirectory) -> bool:
         raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
     log.write("END", submissions=len(submissions))
     return not interrupted
+
+
+def _send(path: str, destination: str, options: Mapping[str, str]) -> None:
+    if is_url(destination):
+        refuse_directory(path)
+        remote.send(path, destination, options)
+    else:
+        move(Path(path), Path(destination))
 
 
 def _carry_out_orders(
