@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import __version__
 from htrun.control import MapControl
-from htrun.delivery import Place, get_delivery
+from htrun.delivery import Place, brings_packages, get_delivery
 from htrun.engines.base import choose_engine
 from htrun.exceptions import (
     EngineError,
@@ -185,9 +185,10 @@ def _place(
         with registry.lock_tag(tag):
             if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
                 continue
-            if request.engine.needs_delivery:
-                place = Place(tag, builder.directory, request.path(tag), settings)
-                builder.write_delivery(*get_delivery(request.delivery).prepare(place))
+            delivery = get_delivery(request.delivery)
+            if request.engine.needs_delivery or brings_packages(delivery):
+                place = Place(tag, builder.directory, request.path(tag), settings, request.target.place)
+                builder.write_delivery(*delivery.prepare(place))
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:

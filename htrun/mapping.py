@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
+from htrun.delivery import get_delivery, import_packages
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
-from htrun.logs import start_logging
+from htrun.logs import get_logger, start_logging
 from htrun.maps import Map
 from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import load
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+_logger = get_logger(__name__)
 Call = tuple["Iterable[Any]", "Mapping[str, Any]"]
 
 
@@ -191,6 +193,7 @@ def _create(
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
+    import_packages(get_delivery(delivery), None, config, _logger.info)
     options = _checked(map_options)
     given = [] if options is None else [options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
@@ -29,10 +30,13 @@ class Prepared(NamedTuple):
         own.
     runner : mapping
         What the runner is told, as JSON (``job.json``).
+    python : str or None
+        The minor version that the node's own python3 has to be of, such as ``3.11``, if that is not all one.
     """
 
     submit: Mapping[str, str]
     runner: Mapping[str, Any] = {}
+    python: str | None = None
 
 
 class Delivery(Protocol):
@@ -40,6 +44,10 @@ class Delivery(Protocol):
 
     The entry point is a class, or a function, that takes the text after the colon in ``NAME:ARGUMENT``, None if there
     is no colon. It raises UsageError where that is not what it needs.
+
+    One that brings packages along may have a method ``here(target, settings, say)``: it returns the directory of this
+    machine that has them (pathlib.Path), and tells ``say`` what takes its time. They are imported from there when the
+    target is, before ``prepare``; and by the engine local, for which ``prepare`` is called then as well.
 
     Attributes
     ----------
@@ -68,12 +76,15 @@ class Place(NamedTuple):
     path : pathlib.Path
         Where the map's directory is going to be.
     settings : Config
+    target : pathlib.Path or None
+        The file that the target is in, if it was found in one.
     """
 
     tag: str
     directory: MapDirectory
     path: Path
     settings: Config
+    target: Path | None = None
 
 
 _MACRO = re.compile(r"\$(?=\w*\()")
@@ -135,6 +146,23 @@ def get_delivery(text: str) -> Delivery:
         )
     make: Callable[[str | None], Delivery] = methods[name].load()
     return make(argument if colon else None)
+
+
+def brings_packages(delivery: Delivery) -> bool:
+    """Tell whether a delivery method serves targets where no Python has to be brought to as well."""
+    return hasattr(delivery, "here")
+
+
+def import_packages(delivery: Delivery, target: Path | None, settings: Config, say: Callable[[str], object]) -> None:
+    """Let this process import what a delivery method brings along for a target; what is installed here comes first.
+
+    Raises HtrunError.
+    """
+    here = getattr(delivery, "here", None)
+    if here is not None:
+        directory = str(here(target, settings, say))
+        if directory not in sys.path:
+            sys.path.append(directory)
 
 
 def no_argument(name: str, argument: str | None) -> None:

@@ -7,11 +7,15 @@ import os
 import signal
 import sys
 import zipimport
+from typing import TYPE_CHECKING
 
 from . import failures, wire
 from .calls import Calls, index_lines
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main() -> int:
@@ -29,6 +33,21 @@ def main() -> int:
             file.write(archive.get_data(wire.SOURCES + "/" + name))
     _set_path()
     _send_back_again(top)
+    try:
+        return _run(top, job, sources)
+    except OSError as error:
+        if failures.is_no_space(error):
+            sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
+        raise
+
+
+def _run(top: str, job: dict[str, Any], sources: str) -> int:
+    packages = None
+    if "packages" in job:
+        from .packages import unpack
+
+        packages = os.path.join(top, wire.PACKAGES)
+        unpack(os.path.join(top, job["packages"]), packages, job["python"])
 
     calls_path = os.path.join(top, wire.CALLS)
     with open(calls_path, "rb") as file:
@@ -36,7 +55,14 @@ def main() -> int:
     components = [c for start, stop in header["components"] for c in range(start, stop)]
     done = recorded_components(os.path.join(top, wire.RECORDS))
     supervisor = Supervisor(
-        Spec(job["reference"], sources, lambda name: os.path.join(top, name), _attempt()),
+        Spec(
+            job["reference"],
+            sources,
+            lambda name: os.path.join(top, name),
+            _attempt(),
+            python=job.get("python"),
+            packages=packages,
+        ),
         Calls(calls_path, index_lines(calls_path, skip=1), components),
         _ranges([position for position, component in enumerate(components) if component not in done]),
         [(top, os.path.join(top, wire.SCRATCH))],
@@ -44,15 +70,10 @@ def main() -> int:
         max_failures=job["max_failures"],
     )
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    try:
-        if supervisor.run():
-            return 0
-        if job["max_failures"] and supervisor.failures >= job["max_failures"]:
-            return wire.STOPPED
-    except OSError as error:
-        if failures.is_no_space(error):
-            sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
-        raise
+    if supervisor.run():
+        return 0
+    if job["max_failures"] and supervisor.failures >= job["max_failures"]:
+        return wire.STOPPED
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
     return 1

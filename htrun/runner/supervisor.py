@@ -42,6 +42,10 @@ class Spec:
         How often this job has been started, counted from 1.
     holds : bool
         Whether a component is held if a file to bring along is not there; elsewhere that is the batch system's part.
+    python : str or None
+        The version of the Python that has made the map.
+    packages : str or None
+        The directory of packages that came along for it.
     """
 
     def __init__(
@@ -52,12 +56,16 @@ class Spec:
         attempt: int = 1,
         *,
         holds: bool = False,
+        python: str | None = None,
+        packages: str | None = None,
     ) -> None:
         self.reference = reference
         self.sources = os.path.abspath(sources)
         self.file = file
         self.attempt = attempt
         self.holds = holds
+        self.python = python
+        self.packages = packages
         self.node = json.dumps(os.uname().nodename)
 
 

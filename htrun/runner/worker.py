@@ -122,7 +122,7 @@ class Worker:
             self._enter_scratch()
             self._bring(brought_files(call))
             function = self.function or self._load()
-            args, kwargs, _ = decode_call(call, self.scratch)  # only now: it may need modules of the function's sources
+            args, kwargs, _ = decode_call(call, self.scratch, self.spec.python)  # it may need the function's modules
             tick = time.perf_counter()
             result = function(*args, **kwargs)
             wall = time.perf_counter() - tick
@@ -181,7 +181,11 @@ class Worker:
             error, traceback = self.load_error
             raise error.with_traceback(traceback)
         try:
-            self.function = load_function(self.spec.reference, self.spec.sources)
+            if self.spec.packages is not None:
+                from . import packages
+
+                packages.use(self.spec.packages, self.spec.python)
+            self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
             self.process = ProcessState(free=_COMPONENT)
         except BaseException as error:
             self.load_error = (
@@ -233,6 +237,7 @@ class Worker:
         if encoded.nonfinite:
             parts.append(',"nonfinite":%d' % encoded.nonfinite)
         if encoded.pickle is not None:
+            parts.append(',"python":"%d.%d"' % sys.version_info[:2])
             if len(encoded.pickle) > wire.INLINE_LIMIT:
                 parts.append(',"pickle_file":"%s"' % self._side_file(component, "pickle", encoded.pickle))
             else:

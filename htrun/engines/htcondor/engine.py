@@ -7,7 +7,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.htcondor import waiting
+from htrun.engines.htcondor import machines, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -84,6 +84,7 @@ class HTCondorEngine:
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
+        machines.check(directory.delivered.get("python"))
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
@@ -159,7 +160,7 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            directory.delivered["submit"],
+            machines.with_requirement(directory.delivered["submit"], directory.delivered.get("python")),
             directory.variadic_options,
             directory.delivery_names(),
         )

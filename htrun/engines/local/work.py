@@ -16,6 +16,7 @@ from htrun.exceptions import EngineError
 from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
+from htrun.runner.packages import unpack
 from htrun.runner.supervisor import Spec, Supervisor
 from htrun.state import fold
 
@@ -49,7 +50,14 @@ def work(directory: MapDirectory) -> bool:
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
     supervisor = Supervisor(
-        Spec(info["target"]["reference"], str(directory.sources), file, holds=True),
+        Spec(
+            info["target"]["reference"],
+            str(directory.sources),
+            file,
+            holds=True,
+            python=info["versions"]["python"],
+            packages=_packages(directory),
+        ),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
         todo,
         [(str(directory.job(first_job + n)), str(directory.inner / wire.SCRATCH / str(n))) for n in range(workers)],
@@ -76,6 +84,18 @@ def work(directory: MapDirectory) -> bool:
         raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
     log.write("END", submissions=len(submissions))
     return not interrupted
+
+
+def _packages(directory: MapDirectory) -> str | None:
+    """Return the directory of the packages that were brought along: the cache's, or one that is the map's own."""
+    runner = directory.delivered["runner"]
+    if "packages" not in runner:
+        return None
+    if os.path.isdir(runner["installed"]):  # noqa: PTH112 (a text, as it goes on sys.path)
+        return str(runner["installed"])
+    unpacked = str(directory.inner / wire.PACKAGES)
+    unpack(str(directory.delivery / runner["packages"]), unpacked, directory.info["versions"]["python"])
+    return unpacked
 
 
 def _carry_out_orders(
