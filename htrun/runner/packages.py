@@ -18,7 +18,7 @@ def unpack(archive: str, directory: str, python: str | None) -> None:
         for info in packed.infolist():
             path = packed.extract(info, part)
             if info.external_attr >> 16 & 0o111:
-                os.chmod(path, os.stat(path).st_mode | 0o111)
+                os.chmod(path, os.stat(path).st_mode | 0o111)  # noqa: S103 (as it was)
     os.makedirs(part, exist_ok=True)  # there may be no packages
     os.rename(part, directory)
 
