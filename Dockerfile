@@ -14,6 +14,7 @@ RUN apt-get update \
 WORKDIR /opt/htrun
 COPY --chown=htrun pyproject.toml README.md LICENSE ./
 COPY --chown=htrun htrun htrun
+COPY --chown=htrun tests/parts tests/parts
 COPY --chown=htrun tests/pool tests/pool
 COPY --chown=htrun tests/tools tests/tools
 RUN python3 -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir . numpy

@@ -30,7 +30,7 @@ lint: set-up ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --strict -p tests.pool -p tests.tools
+	$(BIN)/mypy --strict -p tests.parts -p tests.pool -p tests.tools
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.parts.equipment import Equipment
     from tests.pool.prefix import Programs
 
 # One partitionable slot: as fast as static ones, and a job gets what it asks for. More cpus than the machine has,
@@ -77,7 +78,8 @@ SLOT_TYPE_1_PARTITIONABLE = True
 """
 
 
-def text(directory: Path, programs: Programs) -> str:
+def text(directory: Path, programs: Programs, equipment: Equipment) -> str:
     """Return the pool's configuration; `HTRUN_TEST_POOL_CONFIG` may name a file with further settings."""
     more = os.environ.get("HTRUN_TEST_POOL_CONFIG", "")
-    return TEXT.format(directory=directory, programs=programs, more=more, cpus=CPUS)
+    own = TEXT.format(directory=directory, programs=programs, more=more, cpus=CPUS)
+    return own + equipment.config()

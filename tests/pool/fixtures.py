@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.parts import equipment
 from tests.pool.errors import PoolError
 from tests.pool.pool import Pool, locate
 
@@ -13,6 +14,7 @@ from tests.pool.pool import Pool, locate
 @pytest.fixture(scope="session")
 def pool() -> Pool:
     """Return a pool that answers; without one, skip, or fail where HTRUN_TEST_REQUIRE_POOL is 1."""
+    equipment.prepare()
     try:
         return locate()
     except PoolError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from tests.parts import equipment
 from tests.pool import config, prefix, probe
 from tests.pool.errors import PoolError
 
@@ -78,7 +79,8 @@ def start() -> Pool:
     home.parent.mkdir(parents=True, exist_ok=True)
     programs = prefix.find()
     pool = Pool(home / "condor_config", programs)
-    wanted = config.text(home, programs)
+    parts = equipment.find()
+    wanted = config.text(home, programs, parts)
     with FileLock(home.parent / "pool.lock"):
         if master_pid() is not None and pool.config.read_text(encoding="utf-8") == wanted:
             with contextlib.suppress(PoolError):
@@ -87,6 +89,7 @@ def start() -> Pool:
         end_daemons()
         shutil.rmtree(home, ignore_errors=True)
         lay_out(home, wanted)
+        parts.complete(programs.libexec)
         launch(home, programs, pool.env)
         try:
             probe.ask(pool.config, wait=READY_S)
@@ -133,12 +136,12 @@ def running() -> Pool | None:
 
 
 def stop() -> bool:
-    """Stop our own pool, its jobs included, and return whether there was anything to stop."""
+    """Stop our own pool, its jobs and parts included, and return whether there was anything to stop."""
     home = directory()
-    if not home.is_dir():
+    if not home.parent.is_dir():
         return False
     with FileLock(home.parent / "pool.lock"):
-        return end_daemons()
+        return any([end_daemons(), equipment.stop()])
 
 
 def master_pid() -> int | None:

@@ -120,7 +120,7 @@ def build(cache: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="building-", dir=cache) as directory:
         work = Path(directory)
         try:
-            stanza = source()
+            stanza = source(SUITE)
             apt = PrivateApt(work / "apt", stanza, installed=LEFT_OUT)
             apt.update()
             version = apt.candidate("condor")
@@ -137,18 +137,18 @@ def build(cache: Path) -> Path:
         return (work / "prefix").rename(prefix)
 
 
-def source() -> Stanza:
-    """Return the package source to fetch HTCondor from, derived from the machine's own."""
+def source(suite: str) -> Stanza:
+    """Return a suite of Debian's as package source, derived from the machine's own; elsewhere, the machine's own."""
     mirror = os.environ.get(MIRROR)
     if mirror:
         if not DEBIAN_KEYRING.exists():
             message = f"{MIRROR} needs Debian's keys: install the package debian-archive-keyring"
             raise PoolError(message)
         keyring = str(DEBIAN_KEYRING)
-        return {"Types": "deb", "URIs": mirror, "Suites": SUITE, "Components": "main", "Signed-By": keyring}
+        return {"Types": "deb", "URIs": mirror, "Suites": suite, "Components": "main", "Signed-By": keyring}
     own = own_source()
     if os_release().get("ID") == "debian":
-        return {**own, "Types": "deb", "Suites": SUITE, "Components": "main"}
+        return {**own, "Types": "deb", "Suites": suite, "Components": "main"}
     return {**own, "Types": "deb"}
 
 

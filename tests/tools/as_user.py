@@ -16,9 +16,13 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from tests.parts import dockerd
+from tests.parts.errors import PartError
+
 ROOT = Path(__file__).resolve().parents[2]
 COPY = "htrun-checkout"
 KEPT = (".venv", ".*_cache", ".hypothesis")
+STOP = "pool-end"  # the target that ends what stays up between test runs
 NOT_COPIED = {".git", ".venv", "results", "__pycache__"}
 # What belongs to root or to the make that runs this, and would mislead the user's own.
 NOT_PASSED = ("XDG_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "PYENV", "PYTHONPATH", "PYTHONHOME", "CONDOR_CONFIG", "TMPDIR")
@@ -80,8 +84,16 @@ def run_as(who: pwd.struct_passwd, targets: list[str]) -> int:
         packed.stdin.close()
         wait(unpacking)
     wait(packed)
+    if STOP not in targets:
+        try:
+            dockerd.start(who)
+        except PartError as error:
+            sys.stderr.write(f"{error}: tests that need Docker will fail\n")
     sys.stderr.write(f"running make {' '.join(targets)} as the user {who.pw_name} in {copy}\n")
-    return start(["make", "--no-print-directory", *targets], copy, None).wait()
+    code = start(["make", "--no-print-directory", *targets], copy, None).wait()
+    if STOP in targets and dockerd.stop(who):
+        sys.stderr.write("stopped Docker\n")
+    return code
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:
@@ -97,6 +109,7 @@ def environment(who: pwd.struct_passwd) -> dict[str, str]:
     hidden = (root_home, os.environ.get("VIRTUAL_ENV") or root_home)
     path = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if not part.startswith(hidden)]
     kept = {key: value for key, value in os.environ.items() if not key.startswith(NOT_PASSED)}
+    kept.setdefault("HTRUN_TEST_REQUIRE_PARTS", "1")  # root can start them all
     names = {"HOME": who.pw_dir, "USER": who.pw_name, "LOGNAME": who.pw_name, "SHELL": who.pw_shell}
     return {**kept, **names, "PATH": os.pathsep.join(path) or os.defpath}
 

@@ -176,12 +176,12 @@ class PrivateApt:
         found = re.search(r"Candidate: (\S+)", run(["apt-cache", "policy", package], env=self.env))
         return None if found is None or found[1] == "(none)" else found[1]
 
-    def download(self, package: str, *, dependencies: bool = True) -> list[Path]:
-        """Return the verified files of a package and, unless told otherwise, of all that it depends on."""
+    def download(self, *packages: str, dependencies: bool = True) -> list[Path]:
+        """Return the verified files of packages and, unless told otherwise, of all that they depend on."""
         if not dependencies:
-            run(["apt-get", "download", package], env=self.env, cwd=self.root)
-            return sorted(self.root.glob(f"{package}_*.deb"))
-        run(["apt-get", "install", "--download-only", "--yes", package], env=self.env)
+            run(["apt-get", "download", *packages], env=self.env, cwd=self.root)
+            return sorted(self.root.glob("*.deb"))
+        run(["apt-get", "install", "--download-only", "--yes", *packages], env=self.env)
         return sorted((self.root / "cache/archives").glob("*.deb"))
 
 
