@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -157,34 +156,6 @@ def test_a_map_keeps_its_packages(shell: Shell) -> None:
     shell("rerun", "components", "t", "1")
     shell("wait", "t")
     assert [row[:2] for row in outputs(shell)] == [[1, "1.0"], [2, "1.0"]]
-
-
-def test_a_node_with_another_python_is_an_error_of_the_component(condor: Shell, python: tuple[str, str]) -> None:
-    """Where the node's Python is of another version than the packages, each component says so, and what to do."""
-    version, program = python
-    parcel(condor)
-    requirements(condor, "parcel")
-    condor.jsonl("in.jsonl", [1, 2])
-    words = ["--args", "in.jsonl", "--requirements", "r.txt", *node_python(condor, program), "--chunk-size", "2"]
-    done = condor("f.py:f", "--tag", "t", *words, code=1)
-    errors = condor.errors()
-    assert [error["error"]["type"] for error in errors] == ["WrongPython"] * 2
-    message = errors[0]["error"]["message"]
-    assert f"for Python {HERE}" in message
-    assert f"Python {version}." in message
-    assert "run htrun with Python" in message
-    assert "2 errored" in done.stderr.splitlines()[-1]
-
-
-@pytest.fixture
-def python() -> tuple[str, str]:
-    """Return another version of Python that is on this machine, and its program."""
-    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *map(str, Path("/opt").glob("py*/bin"))]
-    for minor in range(14, 7, -1):
-        found = shutil.which(f"python3.{minor}", path=os.pathsep.join(folders))
-        if found and minor != sys.version_info.minor and "shims" not in found:
-            return f"3.{minor}", found
-    pytest.skip("this machine has no other Python")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import operator
-import os
 import platform
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from htrun.records import Record
 from htrun.store import DirectoryBuilder
 from htrun.targets import load
 from htrun.transfers import FileTable
+from tests.tools.pythons import pythons
 
 if TYPE_CHECKING:
     from htrun.targets import Target
@@ -44,23 +44,6 @@ def f(number, path: Path):
         return lambda: 1
     return [list(sys.version_info[:2]), path.read_text(), sorted(os.listdir())]
 """
-
-
-def pythons() -> dict[str, str]:
-    """Return this Python, and the others from 3.8 on that are on the PATH or were installed by pyenv, by version."""
-    installed = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    installed += sorted((Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")).glob("versions/*/bin"))
-    found = {"{}.{}".format(*sys.version_info): sys.executable}
-    for minor in range(8, 20):
-        for path in (folder / f"python3.{minor}" for folder in installed):
-            if f"3.{minor}" not in found and os.access(path, os.X_OK) and runs(path):
-                found[f"3.{minor}"] = str(path)
-    return found
-
-
-def runs(python: Path) -> bool:
-    """Tell whether a Python runs: pyenv has programs of such names that do not."""
-    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 PYTHONS = pythons()
