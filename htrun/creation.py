@@ -187,7 +187,7 @@ def _place(
                 continue
             delivery = get_delivery(request.delivery)
             if request.engine.needs_delivery or brings_packages(delivery):
-                place = Place(tag, builder.directory, request.path(tag), settings, request.target.place)
+                place = Place(tag, builder.directory, request.path(tag), settings, request.target.file)
                 builder.write_delivery(*delivery.prepare(place))
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None

@@ -59,7 +59,7 @@ class Function:
         Its name.
     reference : dict
         See ``htrun.runner.loading.load_function``.
-    place : None
+    file : None
         It is in no file that counts.
 
     Raises
@@ -68,7 +68,7 @@ class Function:
         If it is nothing to call, or cannot be pickled.
     """
 
-    place: Path | None = None
+    file: Path | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         refusal = refusal_of(function)

@@ -112,7 +112,7 @@ def provide(
             lock = tool.lock(run) if requirements.text.strip() else ""
             found = Packages(cache / _hash(lock, local))
             with FileLock(requests / f"{found.path.name}.lock"):
-                if not found.archive.exists():
+                if not _is_whole(found):
                     say(f"installing {lock.count('==') + lock.count(' @ ')} packages")
                     _install(found, tool, run, lock)
         with atomic_write(requests / request) as file:
@@ -132,7 +132,12 @@ def _known(cache: Path, request: Path) -> Packages | None:
         found = Packages(cache / request.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    return found if found.archive.exists() and found.directory.is_dir() else None
+    return found if _is_whole(found) else None
+
+
+def _is_whole(packages: Packages) -> bool:
+    """Tell whether nobody has deleted the half of it."""
+    return packages.archive.is_file() and packages.directory.is_dir()
 
 
 def _install(packages: Packages, tool: _Installer, run: _Run, lock: str) -> None:
@@ -148,7 +153,7 @@ def _install(packages: Packages, tool: _Installer, run: _Run, lock: str) -> None
         _pack(made.directory, made.archive)
         (made.path / _LOCK).write_text(lock, encoding="utf-8")
         made.path.chmod(0o755)
-        remove_tree(str(packages.path))  # what somebody has deleted the half of
+        remove_tree(str(packages.path))
         made.path.rename(packages.path)
     finally:
         remove_tree(str(made.path))

@@ -47,7 +47,7 @@ class Target:
         What has to be shipped, sorted by name; nothing for functions of installed packages.
     notes : tuple of str
         What the user should be told; usually nothing.
-    place : pathlib.Path or None
+    file : pathlib.Path or None
         The file that its module was found in, if it was.
     """
 
@@ -56,7 +56,7 @@ class Target:
     function: Callable[..., Any]
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
-    place: Path | None = None
+    file: Path | None = None
 
     @property
     def made(self) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import htrun
+from tests.behaviour.conftest import PATIENCE_S
 from tests.behaviour.programs import run
 from tests.behaviour.wheels import node_python, requirements, wheel
 
@@ -134,6 +135,44 @@ def test_nothing_is_resolved_twice(local: Shell) -> None:
     said = local(*[word.replace("r.txt", "again.txt") for word in words]).stderr
     assert "resolving" in said
     assert "installing" not in said
+
+
+def test_commands_at_the_same_time_install_once(local: Shell) -> None:
+    """Of commands that need the same packages at the same time, one installs them, and all have them."""
+    parcel(local)
+    requirements(local, "parcel")
+    started = [
+        local.start("f.py:f", "--args", local.jsonl("in", [1]), "--input-format", "jsonl", "--requirements", "r.txt")
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    assert sum("installing 2 packages" in text for text in said) == 1
+
+
+def test_a_damaged_cache_is_mended(local: Shell) -> None:
+    """Packages of which somebody has deleted a part are installed again."""
+    parcel(local)
+    requirements(local, "parcel")
+    local.run("f.py:f", [1], "--requirements", "r.txt")
+    shutil.rmtree(next((local.home / "registry/packages").glob("*/site-packages")))
+    local.run("f.py:f", [1], "--requirements", "r.txt", "--overwrite")
+
+
+def test_a_function_of_a_package_that_comes_along(shell: Shell) -> None:
+    """The target itself may be in a package that is not installed here."""
+    wheel(shell.cwd / "wheels", "parcel", **{"parcel.py": "def f(x): return 2 * x\n"})
+    requirements(shell, "parcel")
+    assert shell.run("parcel:f", [4], "--requirements", "r.txt", *node_python(shell))[0]["output"] == 8
+
+
+def test_packages_do_not_hide_the_standard_library(shell: Shell) -> None:
+    """Of a package by the name of a standard module, and one by htrun's, the node takes no notice."""
+    other = {"enum.py": "raise RuntimeError('enum')\n", "htrun/__init__.py": "raise RuntimeError('htrun')\n"}
+    wheel(shell.cwd / "wheels", "parcel", **other)
+    requirements(shell, "parcel")
+    shell.write("f.py", "import enum\nimport htrun\nimport parcel\n\ndef f():\n    return parcel.VERSION\n")
+    assert shell.run("f.py:f", None, "--requirements", "r.txt", *node_python(shell))[0]["output"] == "1.0"
 
 
 def test_a_package_of_this_machine_is_taken_as_it_is_now(local: Shell) -> None:

@@ -58,13 +58,12 @@ def test_a_source_target_runs_in_another_python(condor: Shell, docker_images: Ma
     assert condor.errors()[0]["error"]["frames"][0]["source"][-1].endswith('raise ValueError(f"{n}")')
 
 
+@pytest.mark.parametrize("engine", ["htcondor"], indirect=True)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_pickled_function_in_another_python(
     api: Shell, docker_images: Mapping[str, str], version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A function whose byte code the Python in a container cannot run is an error that says so, and what to do."""
-    if api.engine == "local":
-        pytest.skip("there are no containers on this machine")
     monkeypatch.setenv("HTRUN_DELIVERY", "assume")
     options = htrun.MapOptions(container_image=f"docker://{docker_images[version]}")
     map_ = htrun.map(lambda x: x + 1, [1], map_options=options)
@@ -122,10 +121,19 @@ def test_packages_for_another_python_than_the_nodes(condor: Shell, other: tuple[
     assert "2 errored" in done.stderr.splitlines()[-1]
 
 
+def test_packages_in_a_container(condor: Shell, docker_images: Mapping[str, str]) -> None:
+    """A container that has nothing but the same Python will do, for packages with a compiled part too."""
+    if HERE not in VERSIONS:
+        pytest.skip(f"there is no image of Python {HERE}")
+    condor.write("r.txt", "MarkupSafe>=2\n")
+    condor.write("f.py", "import markupsafe._speedups as fast\n\ndef f():\n    return fast.__file__\n")
+    words = ["--requirements", "r.txt", "-o", f"container_image=docker://{docker_images[HERE]}"]
+    assert condor.run("f.py:f", None, *words)[0]["output"].endswith(".so")
+
+
+@pytest.mark.parametrize("engine", ["htcondor"], indirect=True)
 def test_a_pool_without_the_python_of_the_packages(api: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """If all machines say which Python they have, and none has that of the packages, nothing is submitted."""
-    if api.engine == "local":
-        pytest.skip("this machine has the Python that it has")
     monkeypatch.setattr("htrun.delivery.packaged._MINOR", "3.2")
     api.write("pyproject.toml", '[project]\nname = "x"\nversion = "1"\n')
     monkeypatch.setenv("HTRUN_DELIVERY", "packaged")

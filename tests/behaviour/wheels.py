@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import zipfile
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ def wheel(
     info = f"{name}-{version}.dist-info"
     contents = {
         f"{name}.py": f"VERSION = {version!r}\n",
-        **{file.replace("__", "/"): text for file, text in files.items()},
+        **files,
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + "".join(f"Requires-Dist: {other}\n" for other in requires),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -58,9 +57,3 @@ def node_python(shell: Shell, python: str = sys.executable) -> list[str]:
         program.chmod(0o755)
         shell.home.chmod(0o755)
     return ["-o", f'environment="PATH={folder}:/usr/bin:/bin"']
-
-
-def without_uv(shell: Shell) -> dict[str, str]:
-    """Return the environment in which pip is used, and which no setting of the machine's counts in."""
-    shutil.rmtree(shell.home / "registry" / "packages", ignore_errors=True)
-    return {"HTRUN_PACKAGED_INSTALLER": "pip"}
