@@ -42,7 +42,7 @@ class Config:
 
     directory: Path
     engine: str = "auto"
-    delivery: str = "shared"
+    delivery: str = "auto"
     wait_time: float = 1.0
     map_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     scheduler: str | None = None

@@ -42,7 +42,7 @@ _IMAGE = f"python:{sys.version_info.major}.{sys.version_info.minor}"
 KEYS = {
     "HTRUN_DIR": Key(PATH, "~/.htrun", "HTRUN_DIR"),
     "ENGINE": Key(TEXT, "auto", "HTRUN_ENGINE"),
-    "DELIVERY_METHOD": Key(TEXT, "shared", "HTRUN_DELIVERY"),
+    "DELIVERY_METHOD": Key(TEXT, "auto", "HTRUN_DELIVERY"),
     "WAIT_TIME": Key(SECONDS, 1.0, "HTRUN_WAIT_TIME"),
     "CLI": Key(FLAG, False),
     "HTCONDOR.SCHEDULER": Key(TEXT, None, "HTRUN_CONDOR_SCHEDULER"),

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
-from htrun.delivery import get_delivery, import_packages
+from htrun.creation import MapRequest, asked_options, check_request, choose_delivery, create_map, usual_engine
+from htrun.delivery import import_packages
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
 from htrun.logs import get_logger, start_logging
@@ -188,12 +188,12 @@ def _create(
 ) -> Map:
     config = load()
     start_logging(config)
-    delivery = usual_delivery(config)
     engine, _ = usual_engine(config)
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
-    import_packages(get_delivery(delivery), None, config, _logger.info)
+    delivery, _ = choose_delivery(None, engine, config)
+    import_packages(delivery, None, config, _logger.info)
     options = _checked(map_options)
     given = [] if options is None else [options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)

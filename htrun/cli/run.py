@@ -16,7 +16,7 @@ from htrun.cli.completion import complete_deliveries, complete_engines, complete
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, asked_options, check_request, create_map, usual_delivery, usual_engine
+from htrun.creation import MapRequest, asked_options, check_request, choose_delivery, create_map, usual_engine
 from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
@@ -78,7 +78,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--delivery",
     metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
-    help="How Python gets to execute nodes: shared, assume or packaged.",
+    help="How Python gets to execute nodes: shared, assume, packaged, docker, singularity, transplant, auto.",
 )
 @click.option(
     "--requirements",
@@ -133,11 +133,11 @@ def run(**options: Any) -> ExitCode:
         raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
     talk = Talk(data_on_stdout=data_on_stdout)
     given = _given_delivery(options)
-    delivery = get_delivery(given or usual_delivery(settings))
-    brings = brings_packages(delivery)
+    named = given or settings.delivery
+    brings = brings_packages(named)
 
     def bring_packages(file: Path | None) -> None:
-        import_packages(delivery, file, settings, lambda text: click.echo(f"htrun: {text}", err=True))
+        import_packages(named, file, settings, lambda text: click.echo(f"htrun: {text}", err=True))
 
     target = load_target(options["target"], before_import=bring_packages if brings else None)
     for note in target.notes:
@@ -153,8 +153,12 @@ def run(**options: Any) -> ExitCode:
     if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
         says = "says" if len(idle) == 1 else "say"
         click.echo(f"htrun: note: {', '.join(idle)} {says} nothing to the engine local", err=True)
-    whys = Whys(engine=why, delivery="as asked" if given else settings.origin("DELIVERY_METHOD"))
-    request = _request(target, engine, given or settings.delivery, options, asked)
+    reason = engine.why_not()
+    if reason is not None:
+        raise EngineError(f"engine {engine.name}: {reason}")
+    delivery, why_delivery = choose_delivery(given, engine, settings)
+    whys = Whys(engine=why, delivery=why_delivery)
+    request = _request(target, engine, delivery, options, asked)
     check_request(request, settings)
     files = FileTable()
     taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
@@ -194,9 +198,6 @@ def _given_delivery(options: dict[str, Any]) -> str | None:
 
 
 def _request(target: Target, engine: Engine, delivery: str, options: dict[str, Any], asked: JobOptions) -> MapRequest:
-    reason = engine.why_not()
-    if reason is not None:
-        raise EngineError(f"engine {engine.name}: {reason}")
     return MapRequest(
         target=target,
         engine=engine,
@@ -249,10 +250,9 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     asked += [f"{key} from the inputs" for key in request.columns]
     if asked:
         talk.say(f"options: {', '.join(asked)}")
-    delivery = get_delivery(request.delivery)
     if request.engine.name != "local":
-        talk.say(f"delivery: {request.delivery} ({whys.delivery}): {delivery.summary}")
-    elif brings_packages(delivery):
+        talk.say(f"delivery: {request.delivery} ({whys.delivery}): {get_delivery(request.delivery).summary}")
+    elif brings_packages(request.delivery):
         talk.say(f"delivery: {request.delivery} ({whys.delivery}): the packages, for this Python, {sys.executable}")
     else:
         talk.say(f"delivery: none needed: this Python, {sys.executable}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
 
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 
 Action = Literal["hold", "release", "pause", "resume", "vacate", "remove"]
 Attribute = Literal["request_memory", "request_disk"]
+
+
+class Nodes(NamedTuple):
+    """What is known of the machines where components run.
+
+    Attributes
+    ----------
+    machines : int
+    sharing : int
+        How many of them share this machine's file systems.
+    domain : str
+        What the file systems of this machine are known as.
+    docker : int
+        How many of them can run a Docker image.
+    """
+
+    machines: int
+    sharing: int
+    domain: str
+    docker: int
 
 
 class EventReader(Protocol):
@@ -56,6 +76,10 @@ class Engine(Protocol):
 
     def describe(self) -> str:
         """Return what this engine runs on, in a few words for the header of a run."""
+        ...
+
+    def nodes(self) -> Nodes:
+        """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.parts.servers import S3, FileServer
@@ -19,8 +19,9 @@ CODE = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 @pytest.fixture
-def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
+def job(condor_tool: Callable[..., str], tmp_path: Path) -> Iterator[Job]:
     """Return a function that runs one job, described by submit commands, and returns its standard output."""
+    clusters = []
 
     def run(script: str, **commands: object) -> str:
         program = tmp_path / "program"
@@ -39,9 +40,9 @@ def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
         description = tmp_path / "job.sub"
         lines = [f"{name} = {value}" for name, value in given.items()]
         description.write_text("\n".join([*lines, "queue", ""]), encoding="utf-8")
-        condor_tool("condor_submit", description)
+        clusters.append(condor_tool("condor_submit", "-terse", description).partition(".")[0])
         log = tmp_path / "log"
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while "Job terminated" not in log.read_text(encoding="utf-8"):
             assert "Job was held" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
             assert time.monotonic() < until, log.read_text(encoding="utf-8")
@@ -49,7 +50,10 @@ def job(condor_tool: Callable[..., str], tmp_path: Path) -> Job:
         assert "return value 0" in log.read_text(encoding="utf-8"), (tmp_path / "err").read_text(encoding="utf-8")
         return (tmp_path / "out").read_text(encoding="utf-8")
 
-    return run
+    yield run
+    left = condor_tool("condor_q", *clusters, "-af", "ClusterId").split()  # such as held ones
+    if left:
+        condor_tool("condor_rm", *left)
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
@@ -59,11 +63,16 @@ def test_an_image_from_the_registry_runs(job: Job, docker_images: Mapping[str, s
     assert job(f'python3 -c "{CODE}"', universe="container", container_image=image) == f"{version}\n"
 
 
-@pytest.mark.parametrize("kind", ["sif", "sandbox"])
-def test_an_image_of_apptainer_runs(job: Job, request: pytest.FixtureRequest, kind: str) -> None:
-    """Apptainer runs an image file and a directory, with the Python in it."""
-    image = request.getfixturevalue(kind)
-    assert job(f'python3 -c "{CODE}"', universe="container", container_image=image) == "3.13\n"
+def test_an_image_file_runs(job: Job, sif: Path) -> None:
+    """Apptainer runs an image file, with the Python in it."""
+    assert job(f'python3 -c "{CODE}"', universe="container", container_image=sif) == "3.13\n"
+
+
+@pytest.mark.parametrize("transfer", ["true", "false"])
+def test_a_directory_runs(job: Job, sandbox: Path, transfer: str) -> None:
+    """Apptainer runs an image that is a directory, brought to the job or where it is."""
+    commands = {"universe": "container", "container_image": sandbox, "transfer_container": transfer}
+    assert job(f'python3 -c "{CODE}"; echo $APPTAINER_NAME', **commands) == f"3.11\n{sandbox.name}\n"
 
 
 @pytest.mark.parametrize("kind", ["http_server", "https_server"])
@@ -80,16 +89,22 @@ def test_files_come_and_go_by_http(job: Job, request: pytest.FixtureRequest, kin
     assert (server.directory / "out.txt").read_text(encoding="utf-8") == "FROM AFAR\n"
 
 
-def test_files_come_and_go_by_s3(job: Job, s3: S3) -> None:
-    """An object is an input, and an output becomes one, with the key that the job names."""
-    bucket = s3.bucket("parts")
-    commands = {
-        "transfer_input_files": s3.put(bucket, "in.txt", b"from afar\n"),
-        "transfer_output_files": "out.txt",
-        "transfer_output_remaps": f'"out.txt = {s3.url(bucket, "some/out.txt")}"',
-        "aws_access_key_id_file": s3.access_key_id_file,
-        "aws_secret_access_key_file": s3.secret_access_key_file,
-    }
-    assert job("cat in.txt; tr a-z A-Z < in.txt > out.txt", **commands) == "from afar\n"
-    assert s3.get(bucket, "some/out.txt") == b"FROM AFAR\n"
-    assert s3.keys(bucket) == ["in.txt", "some/out.txt"]
+def test_an_object_of_s3_is_an_input(job: Job, s3: S3) -> None:
+    """An object is fetched, with the key that the submit commands name."""
+    url = s3.put(s3.bucket("inputs"), "some/in.txt", b"from afar\n")
+    assert job("cat in.txt", transfer_input_files=url, **s3.commands) == "from afar\n"
+
+
+def test_an_output_becomes_an_object_of_s3(job: Job, s3: S3) -> None:
+    """An output is stored as an object; HTCondor 25.14 then holds the job all the same, by a fault of its own.
+
+    The request to sign URLs has no file name, which its shadow takes for one outside of the sandbox.
+    """
+    bucket = s3.bucket("outputs")
+    remaps = f'"out.txt = {s3.url(bucket, "some/out.txt")}"'
+    try:
+        job("echo done > out.txt", transfer_output_files="out.txt", transfer_output_remaps=remaps, **s3.commands)
+    except AssertionError as error:
+        assert "Attempt to write to illegal sandbox path: \n" in str(error)  # noqa: PT017
+    assert s3.get(bucket, "some/out.txt") == b"done\n"
+    assert s3.keys(bucket) == ["some/out.txt"]

@@ -28,10 +28,10 @@ class Apptainer:
 
     program: Path
 
-    def build(self, image: Path, directory: Path) -> None:
+    def build(self, image: Path, directory: Path, *options: str) -> None:
         """Make an image from a directory."""
         new = image.with_name(f"{image.name}.new")
-        command = [str(word) for word in (self.program, "build", "--force", new, directory)]
+        command = [str(word) for word in (self.program, "build", "--force", *options, new, directory)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise PartError(f"apptainer build: {(done.stderr.strip() or str(done.returncode)).splitlines()[-1]}")
@@ -95,14 +95,14 @@ def unpack_to(work: Path, final: Path) -> None:
     made.rename(final)
 
 
-def sif(version: str) -> Path:
-    """Return an image file with a Python of a version, made at the first time."""
+def image(version: str, kind: str) -> Path:
+    """Return an image with a Python of a version, made at the first time, of the kind ``sif`` or ``sandbox``."""
     source = pythons.root(version)
-    image = source.with_suffix(source.suffix + ".sif")
+    made = source.with_name(f"{source.name}.{kind}")
     with FileLock(cache_dir() / "apptainer-images.lock"):
-        if not image.exists():
-            get().build(image, source)
-    return image
+        if not made.exists():
+            get().build(made, source, *(["--sandbox"] if kind == "sandbox" else []))
+    return made
 
 
 def complete(libexec: Path) -> None:

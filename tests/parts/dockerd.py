@@ -72,7 +72,7 @@ def environment() -> dict[str, str]:
     if not FETCHED.exists():
         fetch()
     own = os.pathsep.join(str(FETCHED / part) for part in ("usr/sbin", "usr/bin", "sbin"))
-    libraries = os.pathsep.join(map(str, FETCHED.glob("usr/lib/*-linux-gnu")))
+    libraries = os.pathsep.join(str(path) for usr in ("usr/", "") for path in FETCHED.glob(f"{usr}lib/*-linux-gnu"))
     return {**env, "PATH": f"{own}{os.pathsep}{path}", "LD_LIBRARY_PATH": libraries}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts import apptainer, docker, pythons, servers
+from tests.parts import apptainer, docker, servers
 from tests.parts.errors import PartError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tests.parts.servers import S3, FileServer
     from tests.pool.pool import Pool
-
-PYTHON = "3.13"
 
 
 def required() -> bool:
@@ -63,16 +61,18 @@ def docker_images(pool: Pool) -> Mapping[str, str]:
 def sif(pool: Pool) -> Path:
     """Return an image file for Apptainer with a plain Python 3.13."""
     with needed("Apptainer"):
-        return apptainer.sif(PYTHON)
+        return apptainer.image("3.13", "sif")
     raise AssertionError
 
 
 @pytest.fixture(scope="session")
 def sandbox(pool: Pool) -> Path:
-    """Return a directory that is an image for Apptainer, with a plain Python 3.13."""
+    """Return a directory that is an image for Apptainer, with a plain Python 3.11.
+
+    HTCondor can transfer it, since no links to directories are in it: Debian's packages of that Python need none.
+    """
     with needed("Apptainer"):
-        apptainer.get()
-        return pythons.root(PYTHON)
+        return apptainer.image("3.11", "sandbox")
     raise AssertionError
 
 

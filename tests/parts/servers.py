@@ -118,6 +118,12 @@ class S3:
     secret_access_key_file: Path
     client: Any
 
+    @property
+    def commands(self) -> dict[str, Path]:
+        """Return the submit commands that name the key."""
+        files = (self.access_key_id_file, self.secret_access_key_file)
+        return dict(zip(("aws_access_key_id_file", "aws_secret_access_key_file"), files, strict=True))
+
     def bucket(self, name: str) -> str:
         """Make a bucket and return its name."""
         self.client.create_bucket(Bucket=name)

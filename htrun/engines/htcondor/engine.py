@@ -7,12 +7,15 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from htrun.engines.base import Nodes
 from htrun.engines.htcondor import machines, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
+    filesystem_domain,
     interrupts_put_off,
     locate_schedd,
+    query_ads,
     schedd_name,
     translated,
 )
@@ -80,6 +83,16 @@ class HTCondorEngine:
     def describe(self) -> str:
         """Return the name of the schedd."""
         return f"schedd {schedd_name()}"
+
+    def nodes(self) -> Nodes:
+        """Return what the pool's collector knows of its machines; see ``Engine``."""
+        domain = filesystem_domain()
+        machines: dict[str, tuple[bool, bool]] = {}
+        for ad in query_ads("Startd", 'SlotType =!= "Dynamic"', ["Machine", "FileSystemDomain", "HasDockerURL"]):
+            shares = str(ad.get("FileSystemDomain")).lower() == domain.lower()
+            machines[str(ad.get("Machine"))] = (shares, ad.get("HasDockerURL") is True)
+        sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
+        return Nodes(len(machines), sharing, domain, docker)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""

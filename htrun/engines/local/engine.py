@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
 
@@ -34,6 +35,10 @@ class LocalEngine:
     def describe(self) -> str:
         """Return how many processors there are."""
         return f"this machine, {usable_cpus()} CPUs"
+
+    def nodes(self) -> Nodes:
+        """Return what is known of this machine; see ``Engine``."""
+        return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
