@@ -94,6 +94,7 @@ class Installation(NamedTuple):
     def script(self) -> str:
         """What starts it wherever the archive has been unpacked, in the language of ``sh``."""
         lines = ["# Starts this Python, wherever it is.", 'here=$(cd "$(dirname "$0")" && pwd)', "unset PYTHONHOME"]
+        usual = "${PATH:-/usr/local/bin:/usr/bin:/bin}"
         python, flags, path = f"base/{self.python}", " -s", "$here/base/bin"
         if self.environment:
             keys = {"home": "%s/base/bin", "include-system-site-packages": str(self.inherits).lower()}
@@ -106,7 +107,7 @@ class Installation(NamedTuple):
         if self._looks_elsewhere_for_libpython():
             lines.append("LD_LIBRARY_PATH=$here/base/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; export LD_LIBRARY_PATH")
         lines += [
-            f"PATH={path}:${{PATH:-/usr/local/bin:/usr/bin:/bin}}; export PATH",
+            f"PATH={path}:{usual}; export PATH",
             f'exec "$here/{python}"{flags} "$@"',
         ]
         return "".join(f"{line}\n" for line in lines)

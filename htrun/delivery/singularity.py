@@ -36,8 +36,8 @@ class Singularity:
             )
         elif Path(argument).is_dir() and not Path(argument, _MARK).exists():
             raise UsageError(
-                f"the directory {argument} is no image: it has no {_MARK}. 'apptainer build --sandbox IMAGE {argument}' "
-                "makes one of a plain file system"
+                f"the directory {argument} is no image, since it has no {_MARK}: "
+                f"'apptainer build --sandbox IMAGE {argument}' makes one of a plain file system"
             )
         self.summary = f"python3 in a container of the image {argument}"
 
