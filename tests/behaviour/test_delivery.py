@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import htrun
-from tests.behaviour.conftest import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from tests.behaviour.conftest import Shell
 
 WHERE = """
     import os
@@ -226,7 +227,7 @@ def test_a_method_that_is_registered_in_python(
         return [os.path.exists(os.path.join("..", path)) or os.path.exists(path), path]
 
     map_ = htrun.map(freight, [1], tag="first")
-    assert list(map_)[0][1] == "freight.txt"
+    assert next(iter(map_))[1] == "freight.txt"
     assert seen == [("first", True)]
     (description,) = (map_.path / ".htrun").glob("submit.*.sub")
     text = description.read_text()
@@ -236,7 +237,7 @@ def test_a_method_that_is_registered_in_python(
     api("rerun", "map", "first")
     api("wait", "first")
     registered(lambda tag, directory: {"environment": '"FREIGHT=none"'})
-    assert list(htrun.map(freight, [1], tag="second"))[0] == [False, "none"]
+    assert next(iter(htrun.map(freight, [1], tag="second"))) == [False, "none"]
 
 
 def test_an_executable_of_a_registered_method_gets_the_runner(api: Shell, registered: Callable[..., None]) -> None:

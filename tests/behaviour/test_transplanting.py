@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.behaviour.conftest import Shell
 from tests.parts import standalone
 
 if TYPE_CHECKING:
+    from tests.behaviour.conftest import Shell
     from tests.conftest import Once
     from tests.parts.servers import FileServer
 
