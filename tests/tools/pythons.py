@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from glob import glob
 from pathlib import Path
 
 
@@ -13,7 +14,8 @@ from pathlib import Path
 def pythons() -> dict[str, str]:
     """Return this Python, and the others from 3.8 on that are on the PATH or were installed by pyenv, by version."""
     installed = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    installed += sorted((Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")).glob("versions/*/bin"))
+    pyenv = os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv"
+    installed += sorted(map(Path, glob(f"{pyenv}/versions/*/bin")))  # another user's is passed over
     found = {"{}.{}".format(*sys.version_info): sys.executable}
     for minor in range(8, 20):
         for path in (folder / f"python3.{minor}" for folder in installed):
