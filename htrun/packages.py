@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from filelock import FileLock
 
+from htrun import words
 from htrun.exceptions import UsageError
 from htrun.logs import get_logger
 from htrun.runner import wire
@@ -113,7 +114,8 @@ def provide(
             found = Packages(cache / _hash(lock, local))
             with FileLock(requests / f"{found.path.name}.lock"):
                 if not _is_whole(found):
-                    say(f"installing {lock.count('==') + lock.count(' @ ')} packages")
+                    pins = re.findall(r"(?m)^[^#\s-].*?(?:==| @ |$)", lock)
+                    say(f"installing {words.count(len(pins), 'package')}")
                     _install(found, tool, run, lock)
         with atomic_write(requests / request) as file:
             file.write(found.path.name.encode())
