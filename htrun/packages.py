@@ -316,7 +316,7 @@ def _constraints(run: _Run, lock: str) -> Path:
 def _installer(name: str) -> _Installer:
     """Return uv or pip; raises UsageError where there is none."""
     if name not in INSTALLERS:
-        raise UsageError(f"there is no installer {name!r}; there are {', '.join(INSTALLERS)}")
+        raise UsageError(f"PACKAGED.INSTALLER is to be one of {', '.join(INSTALLERS)}, not {name!r}")
     if name in ("auto", "uv"):
         # The wheel of uv puts it beside this Python, which need not be on the PATH.
         program = shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))

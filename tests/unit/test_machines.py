@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import classad2
@@ -62,6 +63,14 @@ def test_a_collector_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(machines, "query_ads", fail)
     machines.check("3.11")
+
+
+def test_the_python_of_an_image_is_its_own() -> None:
+    """Where jobs run in an image, it is all one which Python the machine has."""
+    directory: Any = SimpleNamespace(submit_options={}, variadic_options={}, delivered={"python": "3.9"})
+    assert machines.needed(directory) == "3.9"
+    directory.submit_options = {"Container_Image": "docker://python:3.9"}
+    assert machines.needed(directory) is None
 
 
 def ads(versions: list[Any]) -> list[dict[str, Any]]:

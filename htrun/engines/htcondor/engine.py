@@ -97,7 +97,7 @@ class HTCondorEngine:
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
-        machines.check(directory.delivered.get("python"))
+        machines.check(machines.needed(directory))
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
@@ -173,7 +173,7 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            machines.with_requirement(directory.delivered["submit"], directory.delivered.get("python")),
+            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
             directory.variadic_options,
             directory.delivery_names(),
         )

@@ -12,9 +12,19 @@ from htrun.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from htrun.store import MapDirectory
+
 ATTRIBUTE = "PythonVersion"
 """What administrators may let machines advertise (``STARTD_ATTRS``): the version of their python3, as a string."""
 _logger = get_logger(__name__)
+
+
+def needed(directory: MapDirectory) -> str | None:
+    """Return the minor version that the machines' own Python has to be of for a map; None if that is all one."""
+    asked = {key.lower() for key in (*directory.submit_options, *directory.variadic_options)}
+    in_image = asked & {"container_image", "docker_image"}
+    python: str | None = None if in_image else directory.delivered.get("python")
+    return python
 
 
 def requirement(python: str) -> str:
