@@ -39,7 +39,7 @@ pool: python ## start the personal HTCondor pool that the tests use, unless it r
 	@$(PYTHON) -m tests.tools.as_user pool-start
 
 .PHONY: pool-stop
-pool-stop: python ## stop that pool
+pool-stop: python ## stop that pool, and the containers' daemons
 	@$(PYTHON) -m tests.tools.as_user pool-end
 
 .PHONY: clean

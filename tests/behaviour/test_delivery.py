@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.behaviour.conftest import Shell
 
+ON_THE_POOL = pytest.mark.parametrize("engine", ["htcondor"], indirect=True)
 WHERE = """
     import os
     import sys
@@ -41,7 +42,7 @@ def run(shell: Shell, delivery: str, *words: object) -> str:
     done = shell(
         "m.py:f", "--args", "-", "--tag", "t", "--overwrite", "--delivery", delivery, *words, input='"data.txt"\n'
     )
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("delivery: ")]
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("delivery: ")]
     return line
 
 
@@ -75,6 +76,22 @@ def test_images_of_singularity_run_components(
     assert condor.outputs() == [row]
 
 
+def test_a_docker_image_may_be_named_to_singularity(condor: Shell, docker_images: Mapping[str, str]) -> None:
+    """It runs by what the node has."""
+    write_where(condor)
+    image = f"docker://{docker_images['3.13']}"
+    assert f"delivery: singularity:{image} (as asked)" in run(condor, f"singularity:{image}")
+    assert condor.outputs()[0]["output"][:2] == [[3, 13], "some data"]
+
+
+def test_an_image_that_is_not_there_holds_its_components(condor: Shell, docker_images: Mapping[str, str]) -> None:
+    """The hold says which image, and ``htrun why`` what to do."""
+    image = docker_images["3.13"].rpartition(":")[0] + ":missing"
+    condor("math:sqrt", "--args", "-", "--tag", "t", "--delivery", f"docker:{image}", code=6, input="1\n")
+    assert image in condor("reasons", "t").stdout
+    assert "The container's image cannot be used: check its name" in condor("why", "t").stdout
+
+
 def test_the_image_of_the_settings_is_the_default(condor: Shell, docker_images: Mapping[str, str]) -> None:
     """``docker`` alone takes DOCKER.IMAGE, and ``auto`` an image that somebody has set; the map keeps which it was."""
     write_where(condor)
@@ -85,30 +102,47 @@ def test_the_image_of_the_settings_is_the_default(condor: Shell, docker_images: 
     assert condor.outputs()[0]["output"][0] == [3, 13]
 
 
+@ON_THE_POOL
 def test_python_maps_into_containers(
-    api: Shell, docker_images: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, engine: str
+    api: Shell, docker_images: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``htrun.settings`` takes NAME:ARGUMENT, and pickled functions and values go from one Python to another."""
-    if engine == "local":
-        pytest.skip("nothing is delivered on this machine")
-    for name, delivery in {"named": f"docker:{docker_images['3.13']}", "set": "docker"}.items():
-        monkeypatch.setattr(htrun.settings, "maps", [{}, *htrun.settings.maps])
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version not in ("3.9", "3.11", "3.13"):
+        pytest.skip(f"there is no image with Python {version}")
+    monkeypatch.setattr(htrun.settings, "maps", [{}, *htrun.settings.maps])
+    htrun.settings["DOCKER.IMAGE"] = docker_images[version]
+    for name, delivery in {"named": f"docker:{docker_images[version]}", "set": "docker"}.items():
         htrun.settings["DELIVERY_METHOD"] = delivery
-        htrun.settings["DOCKER.IMAGE"] = docker_images["3.13"]
-        map_ = htrun.map(lambda x: (sys.version_info[:2], {x: 1j}), [1, 2], tag=name)
-        assert [version for version, _ in map_.iter()] == [(3, 13), (3, 13)]
-        assert map_[1][1] == {2: 1j}
+        map_ = htrun.map(lambda x: {x: 1j}, [1, 2], tag=name)
+        assert list(map_) == [{1: 1j}, {2: 1j}]
+        info = json.loads((map_.path / ".htrun/map.json").read_text())
+        assert info["delivery"] == f"docker:{docker_images[version]}"
+
+
+@ON_THE_POOL
+def test_byte_code_of_another_python_is_refused(
+    api: Shell, docker_images: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function from memory runs with its own version of Python only; another one would crash."""
+    other = "3.13" if sys.version_info[:2] != (3, 13) else "3.11"
+    monkeypatch.setenv("HTRUN_DELIVERY", f"docker:{docker_images[other]}")
+    map_ = htrun.map(lambda x: x, [1])
+    with pytest.raises(
+        htrun.exceptions.MapComponentError, match=f"this is Python {other}, which cannot run its byte code"
+    ):
+        map_.get(0)
 
 
 def test_auto_is_shared_where_the_pool_shares_its_files(condor: Shell) -> None:
     """It is the default, and the header says why."""
     write_where(condor)
     done = condor("m.py:f", "--args", "-", "--collect-only", input='"data.txt"\n')
-    assert "delivery: shared (auto: the pool's machines share this one's file system domain, " in done.stdout
+    assert "delivery: shared (auto: the pool's machines share this one's file system domain, " in done.stderr
     condor.environ = {**condor.environ, "_CONDOR_FILESYSTEM_DOMAIN": "far.away"}
     done = replace(condor)("m.py:f", "--args", "-", "--collect-only", input='"data.txt"\n')
     assert (
-        "delivery: assume (auto: no machine of the pool shares this one's file system domain, far.away)" in done.stdout
+        "delivery: assume (auto: no machine of the pool shares this one's file system domain, far.away)" in done.stderr
     )
 
 
@@ -118,7 +152,7 @@ def test_auto_is_an_image_where_one_is_set(condor: Shell) -> None:
     for docker, singularity in (("a:1", ""), ("", "docker://b:2")):
         condor.environ = {**condor.environ, "HTRUN_DOCKER_IMAGE": docker, "HTRUN_SINGULARITY_IMAGE": singularity}
         done = condor("math:sqrt", "--args", "-", "--collect-only", input="1\n")
-        shown[docker] = next(line for line in done.stdout.splitlines() if line.startswith("delivery"))
+        shown[docker] = next(line for line in (done.stdout + done.stderr).splitlines() if line.startswith("delivery"))
     assert shown["a:1"].startswith("delivery: docker:a:1 (auto: DOCKER.IMAGE is set, HTRUN_DOCKER_IMAGE)")
     assert shown[""].startswith("delivery: singularity:docker://b:2 (auto: SINGULARITY.IMAGE is set, ")
 
@@ -177,7 +211,7 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
     condor.environ = {**condor.environ, "PYTHONPATH": str(site)}
     condor.write("m.py", "import os\n\ndef f():\n    return os.environ['FREIGHT']\n")
     done = condor("m.py:f", "--tag", "t", "--delivery", f"ferry:{sys.executable}")
-    assert f"(as asked): over the water with {sys.executable}" in done.stdout
+    assert f"(as asked): over the water with {sys.executable}" in done.stderr
     assert condor.outputs()[0]["output"] == "for t"
     assert "ferry needs a python" in condor("m.py:f", "--delivery", "ferry", code=4).stderr
     assert "shared, ferry" not in condor("m.py:f", "--delivery", "boat", code=4).stderr
@@ -189,23 +223,19 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
 
 
 @pytest.fixture
-def registered(api: Shell, engine: str) -> Callable[..., None]:
+def registered(api: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what registers a delivery method and chooses it, on the pool."""
-    if engine == "local":
-        pytest.skip("nothing is delivered on this machine")
 
     def register(*functions: object) -> None:
         htrun.register_delivery_method("own", *functions)  # type: ignore[arg-type]
-        os.environ["HTRUN_DELIVERY"] = "own"
+        monkeypatch.setenv("HTRUN_DELIVERY", "own")
 
     return register
 
 
-def test_a_method_that_is_registered_in_python(
-    api: Shell, registered: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@ON_THE_POOL
+def test_a_method_that_is_registered_in_python(api: Shell, registered: Callable[..., None]) -> None:
     """As HTMap's manual has it: two functions of tag and directory; other processes can run the map again."""
-    monkeypatch.setenv("HTRUN_DELIVERY", "")
     seen = []
 
     def set_up(tag: str, directory: Path) -> None:
@@ -240,6 +270,7 @@ def test_a_method_that_is_registered_in_python(
     assert next(iter(htrun.map(freight, [1], tag="second"))) == [False, "none"]
 
 
+@ON_THE_POOL
 def test_an_executable_of_a_registered_method_gets_the_runner(api: Shell, registered: Callable[..., None]) -> None:
     """Without arguments it is called with the runner as its argument."""
 
@@ -250,6 +281,7 @@ def test_an_executable_of_a_registered_method_gets_the_runner(api: Shell, regist
     assert list(htrun.map(lambda _: sys.executable, [1])) == [sys.executable]
 
 
+@ON_THE_POOL
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
@@ -269,6 +301,7 @@ def test_what_a_registered_method_may_not_return(
     assert htrun.get_tags() == ()
 
 
+@ON_THE_POOL
 def test_a_registered_method_that_fails(api: Shell, registered: Callable[..., None]) -> None:
     """What it raises is told with its name, and is the cause of the error."""
     registered(lambda tag, directory: {}[tag])

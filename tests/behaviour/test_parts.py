@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.parts import authority
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
@@ -61,6 +63,21 @@ def test_an_image_from_the_registry_runs(job: Job, docker_images: Mapping[str, s
     """Docker runs an image, which has the Python of its name."""
     image = f"docker://{docker_images[version]}"
     assert job(f'python3 -c "{CODE}"', universe="container", container_image=image) == f"{version}\n"
+
+
+def test_apptainer_runs_an_image_from_the_registry(job: Job, docker_images: Mapping[str, str], sif: Path) -> None:
+    """Apptainer, which must believe the registry's certificate, runs an image where the job is said to want that.
+
+    HTCondor prefers Docker for images from a registry. The fixture of an image file tells that Apptainer is there.
+    """
+    commands = {
+        "universe": "container",
+        "container_image": f"docker://{docker_images['3.9']}",
+        "+WantDockerImage": "false",
+        "+WantSIF": "true",
+        "environment": f'"SSL_CERT_DIR={authority.directory()}"',
+    }
+    assert job(f'python3 -c "{CODE}"; test "$APPTAINER_CONTAINER"', **commands) == "3.9\n"
 
 
 def test_an_image_file_runs(job: Job, sif: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_transplant_may_be_fetched_from_elsewhere(condor: Shell, mover: Shell,
     condor("set", "TRANSPLANT.ASSUME_EXISTS", "true")
     (row,) = condor.run("m.py:f", None, "--delivery", "transplant")
     assert row["output"][1] == "carried"
-    assert not list(condor.home.glob("registry/transplants/*"))
+    assert not list(condor.home.glob("registry/transplants/*/*"))
 
 
 def test_assumed_transplants_that_are_not_there(mover: Shell) -> None:

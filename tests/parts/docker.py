@@ -1,4 +1,7 @@
-"""Docker as an ordinary user has it, and a registry of images, without which HTCondor runs none."""
+"""Docker as an ordinary user has it, and a registry of images, without which HTCondor runs none.
+
+The registry has a certificate of our authority's, since Apptainer fetches images by HTTPS alone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import pwd
 import shutil
 import socket
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -14,7 +18,7 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
-from tests.parts import dockerd, pythons
+from tests.parts import authority, dockerd, pythons
 from tests.parts.daemon import Daemon
 from tests.parts.errors import PartError
 from tests.pool.prefix import cache_dir
@@ -23,7 +27,7 @@ from tests.tools.debian import PackageError, PrivateApt, unpack
 REGISTRY_CONFIG = """\
 version: 0.1
 storage: {{filesystem: {{rootdirectory: "{directory}/images"}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "127.0.0.1:{port}", tls: {{certificate: "{pem}", key: "{pem}"}}}}
 """
 
 
@@ -98,7 +102,7 @@ class Images(Mapping[str, str]):
 
 def registry_daemon() -> Daemon:
     """Return the registry, whether it runs or not."""
-    return Daemon(cache_dir() / "registry")
+    return Daemon(cache_dir() / f"registry-{pythons.RECIPE}")
 
 
 def start_registry() -> str:
@@ -112,9 +116,9 @@ def start_registry() -> str:
         daemon.stop()
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        address = f"localhost:{port}"  # Docker speaks HTTP to registries on this machine only
-        config = daemon.directory / "config.yml"
-        config.write_text(REGISTRY_CONFIG.format(directory=daemon.directory, port=port), encoding="utf-8")
+        address = f"localhost:{port}"  # Docker believes registries on this machine, whatever their certificate
+        config, pem = daemon.directory / "config.yml", authority.server_pem()
+        config.write_text(REGISTRY_CONFIG.format(directory=daemon.directory, port=port, pem=pem), encoding="utf-8")
         daemon.start([registry_program(), "serve", config], lambda: responds(address), os.environ)
         kept.write_text(address, encoding="utf-8")
     return address
@@ -125,9 +129,9 @@ def registry_program() -> str:
     found = shutil.which("docker-registry")
     if found is not None:
         return found
-    directory = cache_dir() / "registry/program"
+    directory = cache_dir() / "docker-registry"
     if not directory.exists():
-        work = cache_dir() / "registry/building"
+        work = cache_dir() / "docker-registry-building"
         shutil.rmtree(work, ignore_errors=True)
         try:
             apt = PrivateApt(work / "apt")
@@ -142,11 +146,13 @@ def registry_program() -> str:
 
 def responds(address: str, path: str = "") -> bool:
     """Return whether a registry has what a path of its API stands for."""
-    request = urllib.request.Request(f"http://{address}/v2/{path}")
+    request = urllib.request.Request(f"https://{address}/v2/{path}")
     request.add_header("Accept", "application/vnd.docker.distribution.manifest.v2+json")
+    context = ssl.create_default_context(cafile=authority.certificate())
+    # What is on this machine is reached without a proxy.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
-        # What is on this machine is reached without a proxy.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5):
+        with opener.open(request, timeout=5):
             return True
     except (OSError, urllib.error.URLError):
         return False

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# Moto's server, which ends with the process that started it, however that ends.
+MOTO = """
+import os, sys, threading
+from moto.server import main
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main(sys.argv[1:])
+"""
+
+
 class Handler(SimpleHTTPRequestHandler):
     """What a server of files answers: reading, and writing as WebDAV knows it."""
 
@@ -154,10 +163,8 @@ def s3_server(directory: Path) -> Iterator[S3]:
     from botocore.config import Config
 
     pem = str(authority.server_pem())
-    command = [sys.executable, "-m", "moto.server", "-s", "-c", pem, "-k", pem, "-p", "0"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-c", MOTO, "-s", "-c", pem, "-k", pem, "-p", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         try:
             said = []
