@@ -75,6 +75,12 @@ class Packages(NamedTuple):
         """The same as one file."""
         return self.path / wire.PACKAGES_ARCHIVE
 
+    @property
+    def size(self) -> int:
+        """How many bytes they take when they are unpacked."""
+        with zipfile.ZipFile(self.archive) as packed:
+            return sum(info.file_size for info in packed.infolist())
+
 
 def provide(
     requirements: Requirements, cache: Path, installer: str = "auto", say: Callable[[str], object] = _logger.info

@@ -54,7 +54,9 @@ class Packaged:
         except OSError:
             shutil.copyfile(found.archive, archive)
         runner = {"packages": archive.name, "installed": str(found.directory)}
-        return Prepared(commands(), runner, python=_MINOR)
+        # What HTCondor asks for by default is enough for the files that are transferred.
+        disk = f"(TransferInputSizeMB + 1) * 1280 + {found.size * 5 // 4 // 1024}"
+        return Prepared({**commands(), "request_disk": disk}, runner, python=_MINOR)
 
     def _provide(
         self, target: Path | None, settings: Config, say: Callable[[str], object] | None = None
