@@ -102,7 +102,7 @@ class Record:
 
 def _loads(pickled: bytes, python: str | None) -> Any:
     """Return what a version of Python has pickled."""
-    advice = f"load the map with Python {python}, or let it return data, not functions or classes of its own"
+    advice = "load the map with Python %(python)s, or let it return data, not functions or classes of its own"
     try:
         return pythons.unpickler(python, advice)(io.BytesIO(pickled)).load()
     except Exception as error:

@@ -34,7 +34,7 @@ def unpickler(python: str | None, advice: str) -> type[pickle.Unpickler]:
     ----------
     python : str or None
     advice : str
-        What to do then, to go on in a sentence.
+        What to do then, to go on in a sentence; ``%(python)s`` in it is the version.
     """
     if not differs(python):
         return pickle.Unpickler
@@ -53,7 +53,7 @@ def unpickler(python: str | None, advice: str) -> type[pickle.Unpickler]:
         if name == "CodeType":
             raise WrongPython(
                 "this function, or class, was pickled with its byte code by Python %s, which %s cannot run: %s"
-                % (python, this_python(), advice)
+                % (python, this_python(), advice % {"python": ".".join(str(python).split(".")[:2])})
             )
         from cloudpickle import cloudpickle
 
@@ -63,7 +63,7 @@ def unpickler(python: str | None, advice: str) -> type[pickle.Unpickler]:
 
 
 MOVE = (
-    "let the same Python run there, as the delivery methods shared and docker can, or name the function on the command "
-    "line, FILE.py:FUNCTION, from where it travels as source"
+    "let Python %(python)s run there, as with --delivery shared or docker:python:%(python)s, or name the function on the "
+    "command line, FILE.py:FUNCTION, from where it travels as source"
 )
 """What to do about byte code that was taken to another Python."""

@@ -129,7 +129,7 @@ def test_byte_code_of_another_python_is_refused(
     monkeypatch.setenv("HTRUN_DELIVERY", f"docker:{docker_images[other]}")
     map_ = htrun.map(lambda x: x, [1])
     with pytest.raises(
-        htrun.exceptions.MapComponentError, match=f"this is Python {other}, which cannot run its byte code"
+        htrun.exceptions.MapComponentError, match=rf"byte code by Python .*, which Python {other}\..* cannot run"
     ):
         map_.get(0)
 

@@ -77,7 +77,7 @@ def test_a_pickled_function_in_another_python(
 def check(message: str, version: str) -> None:
     """Check that a message says which Python has made what, which one is there, and what to do."""
     assert f"with its byte code by Python {platform.python_version()}, which Python {version}." in message
-    assert "let the same Python run there" in message
+    assert f"let Python {HERE} run there, as with --delivery shared or docker:python:{HERE}" in message
     assert "FILE.py:FUNCTION" in message
 
 
