@@ -63,7 +63,7 @@ def unpickler(python: str | None, advice: str) -> type[pickle.Unpickler]:
 
 
 MOVE = (
-    "let Python %(python)s run there, as with --delivery shared or docker:python:%(python)s, or name the function on the "
-    "command line, FILE.py:FUNCTION, from where it travels as source"
+    "let Python %(python)s run there, as with --delivery shared or docker:python:%(python)s, or name the function on "
+    "the command line, FILE.py:FUNCTION, from where it travels as source"
 )
 """What to do about byte code that was taken to another Python."""
