@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from htrun.mapping import MapBuilder, MappedFunction, build_map, map, mapped, starmap
     from htrun.maps import Map
     from htrun.options import MapOptions
+    from htrun.runner.hooks import checkpoint, transfer_output_files
     from htrun.sequences import MapOutputFiles, MapStdErr, MapStdOut
     from htrun.state import ComponentStatus
     from htrun.state import ComponentStatus as JobStatus
@@ -41,6 +42,7 @@ __all__ = [
     "Transplant",
     "__version__",
     "build_map",
+    "checkpoint",
     "clean",
     "exceptions",
     "get_tags",
@@ -55,6 +57,7 @@ __all__ = [
     "status",
     "status_csv",
     "status_json",
+    "transfer_output_files",
     "transplant_info",
     "transplants",
     "version",
@@ -70,6 +73,7 @@ _PLACES = {
     "mapping": ("MapBuilder", "MappedFunction", "build_map", "map", "mapped", "starmap"),
     "maps": ("Map",),
     "options": ("MapOptions",),
+    "runner.hooks": ("checkpoint", "transfer_output_files"),
     "sequences": ("MapOutputFiles", "MapStdErr", "MapStdOut"),
     "state": ("ComponentStatus",),
     "transplant": ("Transplant", "transplant_info", "transplants"),

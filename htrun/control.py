@@ -234,28 +234,34 @@ class MapControl(MapView):
             if active:
                 raise CannotRerunComponents(self.tag, active, self.status_of(active[0]))
             if chosen:
-                with self._without_results():
+                with self._without_results(chosen):
                     self.engine.submit(self.directory, join(chosen))
                 self.refresh()
         return len(chosen)
 
     @contextmanager
-    def _without_results(self) -> Iterator[None]:
-        """Put the files of results away for good, but back where they were if nothing is submitted."""
-        submissions = self.directory.submissions_size()
-        files = (self.directory.run_file, self.directory.outputs_file, self.directory.errors_file)
-        away = [(file, self.directory.inner / f"{file.name}.old") for file in files if file.exists()]
-        for file, old in away:
-            file.replace(old)
+    def _without_results(self, components: list[int]) -> Iterator[None]:
+        """Put results of components away for good, but back where they were if nothing is submitted."""
+        directory = self.directory
+        submissions = directory.submissions_size()
+        results = [directory.run_file, directory.outputs_file, directory.errors_file]
+        if len(components) == len(self):
+            results.append(directory.output_files)
+        elif directory.output_files.exists():
+            results += [directory.output_files / str(component) for component in components]
+        away = [(path, directory.inner / f"{path.name}.old") for path in results if path.exists()]
+        for path, old in away:
+            remove_tree(str(old))  # of one that was killed
+            path.replace(old)
         try:
             yield
         except BaseException:
-            if self.directory.submissions_size() == submissions:
-                for file, old in away:
-                    old.replace(file)
+            if directory.submissions_size() == submissions:
+                for path, old in away:
+                    old.replace(path)
             raise
         for _, old in away:
-            old.unlink(missing_ok=True)
+            remove_tree(str(old))
 
     def retag(self, tag: str) -> None:
         """Give the map another tag, which is free; it is not transient any more.

@@ -7,6 +7,8 @@ from pathlib import Path
 from traceback import FrameSummary, StackSummary
 from typing import TYPE_CHECKING, Any
 
+from htrun.execution import transfer_times
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,6 +53,8 @@ class ComponentError:
         self.scratch_dir_contents = [Path(name) for name, _ in error.get("scratch", ())]
         self.stack_summary = StackSummary.from_list(_frames(error["frames"]))
         self._error = error
+        self._before: list[list[Any]] = data.get("scratch_before", [])
+        self._transfers = list(transfer_times(data, None))
 
     def __repr__(self) -> str:
         return f"<ComponentError(map = {self.map}, component = {self.component}, {self.exception_msg})>"
@@ -73,10 +77,17 @@ class ComponentError:
             yield f"Python executable is {executable} (version {version})"
             yield "with installed packages"
             yield from (f"  {package}" for package in packages)
+        if self._before:
+            yield ""
+            yield "Scratch directory contents before the call were"
+            yield from (f"  {name}" for name, _ in self._before)
         if "scratch" in self._error:  # as it is of all that did not end their process
             yield ""
             yield "Scratch directory contents are"
             yield from (f"  {path}" for path in self.scratch_dir_contents or ("nothing",))
+        if self._transfers:
+            yield ""
+            yield f"Transfers took {', '.join(self._transfers)}"
         yield ""
         yield "Exception and traceback (most recent call last):"
         yield from self._exception(self._error)

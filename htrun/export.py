@@ -13,7 +13,7 @@ from htrun.exceptions import NotExportable
 from htrun.runner import values
 from htrun.runner.calls import PATH_KEY
 from htrun.state import ComponentStatus
-from htrun.store import atomic_write, read_json, write_json
+from htrun.store import atomic_write, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -343,24 +343,11 @@ def run_summary(map_: MapView, outputs: Exporter) -> dict[str, Any]:
     }
 
 
-def results_are_written(map_: MapView) -> bool:
-    """Tell whether the result files were written when what is known of the map was the same as now.
-
-    Files that were removed since are left alone: make does so to a target whose rule failed.
-    """
-    try:
-        summary = read_json(map_.directory.run_file)
-    except (OSError, ValueError):
-        return False
-    counts = {status.value: count for status, count in map_.counts().items()}
-    return bool(summary.get("counts") == counts and summary.get("submissions") == map_.submissions)
-
-
 def write_results(map_: MapView) -> None:
     """Write ``outputs.jsonl``, ``errors.jsonl`` and ``run.json`` of a map that has ended, unless they are right."""
     directory = map_.directory
     with directory.lock("results"):
-        if results_are_written(map_) or len(directory.read_submissions()) != map_.submissions:
+        if map_.results_are_written() or len(directory.read_submissions()) != map_.submissions:
             return  # where components were submitted again since the last look, what is known of the map is old
         with atomic_write(directory.errors_file) as stream:
             errored = list(map_.components_with(ComponentStatus.ERRORED))

@@ -24,10 +24,11 @@ _INSTEAD = (
     "run htrun with a standalone Python (of conda, pyenv or 'uv python install', say) or in a virtual environment made "
     "from one, or choose another --delivery"
 )
-_VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_LIBRARY = os.path.basename(os.path.dirname(os.__file__))
+"""The name of the standard library's directory, such as ``python3.12``."""
 _SHARED_PREFIX = "/usr/local"  # where Python's own files are not alone
-_PYTHONS = re.compile(rf"bin(/{_VERSION}|/python3?|/pip[\d.]*)?|lib(/{_VERSION}(/.*)?|/libpython.*)?")
-_NOT_NEEDED = re.compile(rf"lib/{_VERSION}/(test|config-[^/]*)|lib/[^/]*\.a|.*\.opt-[12]\.pyc")
+_PYTHONS = re.compile(rf"bin(/python[\d.]*t?|/pip[\d.]*)?|lib(/{_LIBRARY}(/.*)?|/libpython.*)?")
+_NOT_NEEDED = re.compile(rf"lib/{_LIBRARY}/(test|config-[^/]*)|lib/[^/]*\.a|.*\.opt-[12]\.pyc")
 _MODULES = (".py", ".so", ".pyd", ".pyc")
 _FINDER = re.compile(r"import\s+(__editable__\w*_finder)\b")
 
@@ -202,8 +203,6 @@ class _Places:
 
     Attributes
     ----------
-    changed : dict
-        The new contents of files ``*.pth`` in site directories, by their paths.
     sources : list of (str, str)
         What is installed in place, and where it gets: directories below ``editable``.
     """
@@ -212,7 +211,7 @@ class _Places:
         self._installation = installation
         self._roots = [(os.path.realpath(root), name) for root, name in installation.roots.items()]
         self._roots.sort(key=lambda pair: -len(pair[0]))
-        self.changed: dict[str, bytes] = {}
+        self._changed: dict[str, bytes] = {}
         self.sources: list[tuple[str, str]] = []
         self._places = 0
         for directory in installation.site_directories:
@@ -228,11 +227,15 @@ class _Places:
                 return os.path.normpath(f"{name}/{path[len(root) :]}")
         return None
 
+    def changes(self, path: str) -> bytes | None:
+        """Return the new content of a file, None if it stays as it is."""
+        return self._changed.get(os.path.realpath(path)) if path.endswith(".pth") else None
+
     def _read(self, directory: str, name: str) -> None:
         path = os.path.join(os.path.realpath(directory), name)
         text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
         lines = [self._line(line, directory, name) for line in text.splitlines()]
-        self.changed[path] = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        self._changed[path] = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 
     def _line(self, line: str, directory: str, name: str) -> str:
         text = line.strip()
@@ -298,7 +301,7 @@ def _filter(installation: Installation, root: str) -> Callable[[str], bool]:
         return lambda path: path == "pyvenv.cfg" or bool(_NOT_NEEDED.fullmatch(path))
     shared = root == _SHARED_PREFIX
     conda = os.path.isdir(os.path.join(root, "conda-meta"))
-    hidden = () if installation.inherits else (f"lib/{_VERSION}/site-packages", f"lib/{_VERSION}/dist-packages")
+    hidden = () if installation.inherits else (f"lib/{_LIBRARY}/site-packages", f"lib/{_LIBRARY}/dist-packages")
 
     def left(path: str) -> bool:
         # Environments are no part of it, nor are the packages that conda unpacks.
@@ -332,7 +335,7 @@ def _tree(root: str, name: str, places: _Places, left: Callable[[str], bool], ab
         elif entry.is_dir():
             yield from _tree(root, name, places, left, path)
         elif entry.is_file():
-            yield Member(member, entry.path, places.changed.get(os.path.realpath(entry.path)) or _script(entry, path))
+            yield Member(member, entry.path, places.changes(entry.path) or _script(entry, path))
 
 
 def _script(entry: os.DirEntry[str], path: str) -> bytes | None:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun.creation import MapRequest, asked_options, check_request, choose_delivery, create_map, usual_engine
+from htrun.choices import choose_delivery, usual_engine
+from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import import_packages
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper

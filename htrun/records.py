@@ -91,6 +91,16 @@ class Record:
         except FileNotFoundError:
             return b""
 
+    def files(self) -> list[list[Any]]:
+        """Return what output files the component has left, as ``runner.outputs.take`` does."""
+        files: list[list[Any]] = self.data.get("files", [])
+        return files
+
+    def scratch(self) -> tuple[list[list[Any]], list[list[Any]]]:
+        """Return the names and sizes of what was in the component's directory before its call, and after it."""
+        data = self.data
+        return data.get("scratch_before", []), data.get("scratch") or data.get("error", {}).get("scratch", [])
+
     def environment(self) -> dict[str, Any]:
         """Return what Python and packages ran the component, where that was recorded."""
         try:
@@ -144,6 +154,7 @@ class Records:
         self._read: dict[str, int] = {}
         self._since: array.array[int] | None = None  # the first job directory that counts, made when one does not
         self.errored: set[int] = set()
+        self.with_files: set[int] = set()
         self.finished = 0
 
     def supersede(self, ranges: Ranges, first_job: int) -> None:
@@ -155,6 +166,7 @@ class Records:
             self.finished -= (stop - start) - self.outcomes.count(_NONE, start, stop)
             self.outcomes[start:stop] = bytes(stop - start)
             self.errored.difference_update(range(start, stop))
+            self.with_files.difference_update(range(start, stop))
 
     def read(self, name: str) -> list[int]:
         """Take in what is new in the records of a job directory; return the components it is of."""
@@ -197,6 +209,8 @@ class Records:
                 self.errored.discard(component)
             else:
                 self.errored.add(component)
+            if line.find(b',"files":[', 0, _HEAD_BYTES) >= 0:
+                self.with_files.add(component)
             fresh.append(component)
             position += len(line)
         self._read[name] = position

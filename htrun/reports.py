@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from datetime import timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from htrun.execution import transfer_times
 from htrun.export import display_input
 from htrun.state import ComponentStatus
+from htrun.words import duration
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -41,11 +42,6 @@ def rule(title: str = "", character: str = "=", columns: int | None = None) -> s
     """Return a line across the terminal with a title in its middle."""
     columns = columns or width()
     return f" {title} ".center(columns, character) if title else character * columns
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
-    return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
 
 
 def count_phrases(counts: Counter[ComponentStatus]) -> list[str]:
@@ -191,11 +187,12 @@ class ErrorReport:
             yield text.rstrip("\n")
 
     def _scratch(self) -> Iterator[str]:
-        files = self.error.get("scratch")
-        if files:
-            yield rule("Files in the scratch directory", "-")
-            for name, size in files:
-                yield f"{size:>12,}  {name}"
+        before, after = ([], self.error.get("scratch", ())) if self.record is None else self.record.scratch()
+        for files, when in ((before, "before"), (after, "after")):
+            if files:
+                yield rule(f"Files in the scratch directory {when} the call", "-")
+                for name, size in files:
+                    yield f"{size:>12,}  {name}"
 
     def _where(self) -> str:
         record = self.record
@@ -209,6 +206,7 @@ class ErrorReport:
         if record.data.get("attempt", 1) > 1:
             parts.append(f"attempt {record.data['attempt']}")
         parts.append(f"after {duration(record.data.get('wall_s', 0.0))}")
+        parts += [f"transfer {text}" for text in transfer_times(record.data, None)]
         return f"[{', '.join(parts)}]"
 
 

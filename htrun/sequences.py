@@ -88,4 +88,6 @@ class MapOutputFiles(_OfComponents["Path"]):
     """The directory of each component's output files."""
 
     def _read(self, component: int, record: Record | None) -> Path:  # noqa: ARG002
-        return self._map.path / "files" / str(component)
+        directory = self._map.path / "files" / str(component)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory

@@ -98,10 +98,12 @@ class MapDirectory:
         self.delivery_file = self.inner / "delivery.json"
         self.sources = self.inner / wire.SOURCES
         self.jobs = self.inner / "jobs"
+        self.checkpoints = self.inner / "checkpoints"
         self.submissions = self.inner / "submissions.jsonl"
         self.outputs_file = path / "outputs.jsonl"
         self.errors_file = path / "errors.jsonl"
         self.run_file = path / "run.json"
+        self.output_files = path / "files"
 
     @cached_property
     def info(self) -> dict[str, Any]:

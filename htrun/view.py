@@ -10,10 +10,12 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, MapWasRemoved
+from htrun.outputs import place as place_files
 from htrun.records import Records
 from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
@@ -139,6 +141,19 @@ class MapView:
         fresh = [self.records.read(name) for name in sorted(touched)]
         if events or any(fresh):
             self._codes = self._resolve()
+        with_files = self.records.with_files and self.records.with_files.intersection(chain.from_iterable(fresh))
+        if with_files:
+            self._place_files(with_files)
+
+    def _place_files(self, components: Iterable[int]) -> None:
+        """Put the output files of components where users find them."""
+        if self.results_are_written():
+            return  # which they are once these files are there
+        for component in components:
+            record = self.records.get(component)
+            with suppress(PermissionError):  # of somebody who may only look
+                if record is not None:
+                    place_files(self.directory, component, record)
 
     def _read_submissions(self) -> None:
         """Take in what was submitted again: what these components had left before does not count any more."""
@@ -311,6 +326,18 @@ class MapView:
             if state.memory_mb:
                 for start, stop in state.components:
                     yield start, stop, state.memory_mb
+
+    def results_are_written(self) -> bool:
+        """Tell whether the result files were written when what is known of the map was the same as now.
+
+        Files that were removed since are left alone: make does so to a target whose rule failed.
+        """
+        try:
+            summary = read_json(self.directory.run_file)
+            counts = {status.value: count for status, count in self.counts().items()}
+            return bool(summary.get("counts") == counts and summary.get("submissions") == self.submissions)
+        except (OSError, ValueError, AttributeError):
+            return False
 
     def last_event(self) -> float:
         """Return when something happened to the map last, in seconds since the epoch."""

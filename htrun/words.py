@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 
 def count(number: int, name: str) -> str:
@@ -17,3 +18,8 @@ def elapsed(moment: float | None) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
+    return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"

@@ -15,6 +15,7 @@ from htrun.cli import wants_color
 from htrun.cli.common import color_option, load_maps, look, select, selectors, status_option, tag_argument
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TimeoutError, UsageError
+from htrun.execution import execution_lines
 from htrun.export import Exporter, Format
 from htrun.settings import load
 from htrun.state import ComponentStatus
@@ -139,7 +140,7 @@ def reasons(tags: Sequence[str], patterns: Sequence[str], all_: bool) -> ExitCod
 @click.command()
 @tag_argument
 @status_option
-@click.option("-v", "--verbose", is_flag=True, help="Show node, attempt and run time as well.")
+@click.option("-v", "--verbose", is_flag=True, help="Show how each was executed as well.")
 @color_option
 def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, color: bool | None) -> ExitCode:
     """Show the status of each component of a map, one a line.
@@ -153,6 +154,7 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
     color = wants_color(sys.stdout) if color is None else color
     shown = list(map_.components_with(*(statuses or ComponentStatus)))
     records = map_.records.walk(shown) if verbose else repeat(None)
+    transfers = map_.engine.transfers(map_.directory) if verbose else {}
     for component, record in zip(shown, records, strict=False):
         status = map_.status_of(component).value
         line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
@@ -161,6 +163,9 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
             where, attempt = data.get("node", "unknown"), data.get("attempt", 1)
             line += f" {where} attempt {attempt} {data.get('wall_s', 0.0):.3f}s {data.get('memory_mb', 0):.0f}MB"
         click.echo(line, color=color)
+        if record is not None:
+            for fact in execution_lines(map_, component, record, transfers):
+                click.echo(f"    {fact}")
     return ExitCode.OK
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from htrun import __version__, words
+from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, asked_options, check_request, choose_delivery, create_map, usual_engine
+from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError

@@ -288,7 +288,7 @@ def show_summary(talk: Talk, map_: MapControl, seconds: float | None = None, max
     code = exit_code(map_)
     color = "green" if code is ExitCode.OK else "red" if code is ExitCode.ERRORED else "yellow"
     phrases = ", ".join(reports.count_phrases(map_.counts()))
-    took = f" in {reports.duration(seconds)}" if seconds is not None else ""
+    took = f" in {words.duration(seconds)}" if seconds is not None else ""
     talk.rule(f"{phrases}{took}", fg=color, bold=True)
 
 

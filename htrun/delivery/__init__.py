@@ -75,7 +75,7 @@ class Place(NamedTuple):
     tag : str
     directory : MapDirectory
         Under a name that lasts only until the map is made. The files in its ``delivery`` directory, which is to be made
-        if there are any, are brought along by each job under their names.
+        if there are any, are brought along by each job under their names; once, if one is the ``container_image``.
     path : pathlib.Path
         Where the map's directory is going to be.
     settings : Config

@@ -48,6 +48,13 @@ class EventReader(Protocol):
         ...
 
 
+class Transfers(NamedTuple):
+    """How long the transfers of a job's files have taken, in seconds; None where that is not known."""
+
+    input_s: float | None = None
+    output_s: float | None = None
+
+
 class Engine(Protocol):
     """Runs the jobs of maps.
 
@@ -96,6 +103,10 @@ class Engine(Protocol):
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log, which need not be there."""
+        ...
+
+    def transfers(self, directory: MapDirectory) -> Mapping[int, Transfers]:
+        """Return how long files were transferred for each job, where they were between machines. Raises HtrunError."""
         ...
 
     def is_working(self, directory: MapDirectory) -> bool:

@@ -43,9 +43,15 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, directories that nobody may enter included."""
+    """Remove a file, or a directory with all that is in it, be it a directory that nobody may enter, if it is there."""
     import shutil
 
+    if not os.path.isdir(path) or os.path.islink(path):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+        return
     try:
         shutil.rmtree(path)
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,12 +11,16 @@ import zipimport
 from typing import TYPE_CHECKING
 
 from . import failures, wire
+from .access_point import AccessPoint
 from .calls import Calls, index_lines
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+
+_OWN_NAMES = (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT)
+_OWN_PREFIXES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.CHECKPOINT, wire.REMAP)
 
 
 def main() -> int:
@@ -32,36 +37,38 @@ def main() -> int:
         with open(path, "wb") as file:
             file.write(archive.get_data(wire.SOURCES + "/" + name))
     _set_path()
+    access_point = AccessPoint(top)
+    attempt = _attempt()
+    if attempt > 1:
+        access_point.fetch()
     _send_back_again(top)
-    try:
-        return _run(top, job, sources)
-    except OSError as error:
-        if failures.is_no_space(error):
-            sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
-        raise
-
-
-def _run(top: str, job: dict[str, Any], sources: str) -> int:
     packages = None
     if "packages" in job:
         from .packages import unpack
 
         packages = os.path.join(top, wire.PACKAGES)
-        unpack(os.path.join(top, job["packages"]), packages, job["python"])
+        with _telling_of_full_disks(top):
+            unpack(os.path.join(top, job["packages"]), packages, job["python"])
 
     calls_path = os.path.join(top, wire.CALLS)
     with open(calls_path, "rb") as file:
         header = json.loads(file.readline().decode("utf-8"))
     components = [c for start, stop in header["components"] for c in range(start, stop)]
+    remaps = header.get("remaps", {})
     done = recorded_components(os.path.join(top, wire.RECORDS))
     supervisor = Supervisor(
         Spec(
             job["reference"],
             sources,
             lambda name: os.path.join(top, name),
-            _attempt(),
-            python=job.get("python"),
+            attempt,
+            python=job["python"],
             packages=packages,
+            checkpoints=top,
+            remaps=lambda component: remaps.get(str(component), {}),
+            send=lambda path, name: os.replace(path, os.path.join(top, name)),
+            after_component=access_point.after_component,
+            after_checkpoint=access_point.after_checkpoint,
         ),
         Calls(calls_path, index_lines(calls_path, skip=1), components),
         _ranges([position for position, component in enumerate(components) if component not in done]),
@@ -70,13 +77,24 @@ def _run(top: str, job: dict[str, Any], sources: str) -> int:
         max_failures=job["max_failures"],
     )
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    if supervisor.run():
-        return 0
-    if job["max_failures"] and supervisor.failures >= job["max_failures"]:
-        return wire.STOPPED
+    with _telling_of_full_disks(top):
+        if supervisor.run():
+            return 0
+        if job["max_failures"] and supervisor.failures >= job["max_failures"]:
+            return wire.STOPPED
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
     return 1
+
+
+@contextlib.contextmanager
+def _telling_of_full_disks(top: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if failures.is_no_space(error):
+            sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
+        raise
 
 
 def _send_back_again(top: str) -> None:
@@ -85,8 +103,7 @@ def _send_back_again(top: str) -> None:
     It transfers files that are new or changed, and takes a file as changed if its time is another than on arrival.
     """
     for entry in os.scandir(top):
-        name = entry.name
-        if name in (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT) or name.startswith(wire.SIDE_FILE):
+        if entry.name in _OWN_NAMES or entry.name.startswith(_OWN_PREFIXES):
             later = entry.stat().st_mtime + 2
             os.utime(entry.path, (later, later))
 

@@ -19,4 +19,9 @@ def __getattr__(name: str) -> object:
         import pathlib
 
         return pathlib.Path
+    if name in ("checkpoint", "transfer_output_files"):
+        from htrun.runner import hooks
+
+        function: object = getattr(hooks, name)
+        return function
     raise AttributeError("module 'htrun' has no attribute %r on an execute node" % name)

@@ -9,10 +9,11 @@ import json
 import os
 import selectors
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import failures, records, wire
+from . import failures, outputs, records, wire
 from .capture import save_output, write_all
 from .slots import Slot, signal_group
 from .worker import DONE, FAILED, HELD, Worker, component_scratch
@@ -40,8 +41,16 @@ class Spec:
         From the id of a file to bring along to where it lies on this node.
     attempt : int
         How often this job has been started, counted from 1.
+    checkpoints : str
+        The directory of checkpoints.
     holds : bool
         Whether a component is held if a file to bring along is not there; elsewhere that is the batch system's part.
+    remaps : callable
+        From a component to where its output files go that do not come back, by their names.
+    send : callable
+        Called with the path of such an output file, and where it goes.
+    after_component, after_checkpoint : callable
+        Called in the worker when a component has its record, and when one has saved a checkpoint, in the file given.
     python : str or None
         The version of the Python that has made the map.
     packages : str or None
@@ -55,7 +64,12 @@ class Spec:
         file: Callable[[str], str],
         attempt: int = 1,
         *,
+        checkpoints: str,
         holds: bool = False,
+        remaps: Callable[[int], Mapping[str, str]] = lambda _: {},
+        send: Callable[[str, str], None] = os.replace,
+        after_component: Callable[[], None] = lambda: None,
+        after_checkpoint: Callable[[str], None] = lambda _: None,
         python: str | None = None,
         packages: str | None = None,
     ) -> None:
@@ -63,10 +77,17 @@ class Spec:
         self.sources = os.path.abspath(sources)
         self.file = file
         self.attempt = attempt
+        self.checkpoints = checkpoints
         self.holds = holds
         self.python = python
         self.packages = packages
-        self.node = json.dumps(os.uname().nodename)
+        self.remaps = remaps
+        self.send = send
+        self.after_component = after_component
+        self.after_checkpoint = after_checkpoint
+        self.resumes: dict[int, int] = {}
+        """How often components were started anew since their process was killed."""
+        self.node = '%s,"python":"%s"' % (json.dumps(os.uname().nodename), sys.version.partition(" ")[0])
 
 
 class Supervisor:
@@ -121,6 +142,7 @@ class Supervisor:
         self.busy_seconds = 0.0
         self.finished = 0
         self.selector = selectors.DefaultSelector()
+        self._resumed_from: dict[int, tuple[int, int]] = {}
 
     def run(self) -> bool:
         """Work until everything is done or ``stop`` is called; return whether everything is done."""
@@ -353,8 +375,9 @@ class Supervisor:
         if done == start and component < 0:
             slot.barren_deaths += 1
         if component in positions and component != recorded:
-            self._record_death(slot, component, status)
-            done += 1
+            if not self._can_resume(component, status):
+                self._record_death(slot, component, status)
+                done += 1
         elif slot.barren_deaths >= _MAX_BARREN_DEATHS:  # it does not even come to the component
             slot.barren_deaths = 0
             self._record_death(slot, positions[0], status)
@@ -362,6 +385,23 @@ class Supervisor:
         self.on_event("TERMINATED", slot.number, (start, done), {})
         self._put_back(done, stop)
         self._feed(slot)
+
+    def _can_resume(self, component: int, status: int) -> bool:
+        """Tell whether a component whose process died can go on from a checkpoint.
+
+        It can if it was killed and has saved one since it was started last. One that is killed without getting any
+        further would be so for ever.
+        """
+        try:
+            saved = os.stat(os.path.join(self.spec.checkpoints, "%s%d" % (wire.CHECKPOINT, component)))
+        except OSError:
+            return False
+        identity = (saved.st_ino, saved.st_mtime_ns)
+        if not os.WIFSIGNALED(status) or self._resumed_from.get(component) == identity:
+            return False
+        self._resumed_from[component] = identity
+        self.spec.resumes[component] = self.spec.resumes.get(component, 0) + 1
+        return True
 
     def _put_back(self, start: int, stop: int) -> None:
         if start < stop:
@@ -377,15 +417,16 @@ class Supervisor:
         error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
         text = (
-            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d],"error":%s}\n'
+            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
             % (
                 records.record_prefix(component, wire.ERRORED),
-                self.spec.attempt,
+                self.spec.attempt + self.spec.resumes.get(component, 0),
                 self.spec.node,
                 started if running >= 0 else now,
                 max(0.0, now - started) if running >= 0 else 0.0,
                 *stdout,
                 *stderr,
+                self._take_outputs(slot, component),
                 json.dumps(error),
             )
         )
@@ -399,6 +440,16 @@ class Supervisor:
             with open(environment, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
         self._count_failures(1)
+
+    def _take_outputs(self, slot: Slot, component: int) -> str:
+        """Take what a component had handed over before its process died; return what its record says of that."""
+        if not os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
+            return ""
+        try:
+            rows = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)
+        except Exception:  # of sending it elsewhere: the component has an error as it is
+            return ""
+        return ',"files":' + json.dumps(rows)
 
     def _forget(self, slot: Slot) -> None:
         if slot.listening:

@@ -30,6 +30,20 @@ PACKAGES_ARCHIVE = "packages.zip"
 PACKAGES = "packages"
 
 SCRATCH = "scratch"
+OUTPUTS = "outputs"
+"""The directory of a component's output files, beside that in which it runs."""
+OUTPUT_FILE = "file."
+"""What the names of output files begin with, at the top of a job's directory."""
+REMAP = "remap."
+"""What the names of those begin with that go elsewhere by URL; the component follows, and a number."""
+CHECKPOINT = "checkpoint."
+"""What the names of checkpoints begin with; the component follows."""
+
+# Environment variables of a component.
+ON_EXECUTE = "HTRUN_ON_EXECUTE"
+COMPONENT_VARIABLE = "HTRUN_COMPONENT"
+SCRATCH_VARIABLE = "HTRUN_SCRATCH"
+CHECKPOINTS_VARIABLE = "HTRUN_CHECKPOINTS"
 
 STOPPED = 75
 """The exit code of a job that stopped after as many failures as it was told to (EX_TEMPFAIL of sysexits.h)."""

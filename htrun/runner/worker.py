@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import failures, records, values, wire
+from . import failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import left_out, remove_tree
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .slots import Board
     from .supervisor import Spec
 
-_COMPONENT = "HTRUN_COMPONENT"
+_LONG_SECONDS = 2.0
+"""After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
 
 DONE = b"."
 FAILED = b"E"
@@ -74,6 +75,7 @@ class Worker:
         self.process: ProcessState | None = None  # as importing the target has left it
         self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
+        self.began = time.monotonic()
 
     def run(self, commands: int, replies: int) -> None:
         """Work through ranges read from ``commands`` until it closes; answer each on ``replies``."""
@@ -89,14 +91,20 @@ class Worker:
                 if answer != DONE:
                     answers.write(answer)
             answers.write(DONE)
+        if time.monotonic() - self.began > _LONG_SECONDS:
+            self._write_environment()
         os.chdir(self.directory)
         remove_tree(self.base)
 
     def _open(self) -> None:
-        os.environ["HTRUN_ON_EXECUTE"] = "1"
-        os.makedirs(self.scratch, exist_ok=True)
         self.scratch = os.path.realpath(self.scratch)
-        self._clean_scratch()  # of what one that killed its process has left
+        os.environ[wire.ON_EXECUTE] = "1"
+        os.environ[wire.SCRATCH_VARIABLE] = self.scratch
+        os.environ[wire.CHECKPOINTS_VARIABLE] = self.spec.checkpoints
+        for left in (self.scratch, os.path.join(self.base, wire.OUTPUTS)):  # by one that killed its process
+            if os.path.isdir(left) and os.listdir(left):
+                remove_tree(left)
+        os.makedirs(self.scratch, exist_ok=True)
         self.capture = Capture(self.directory, self.base)
         self.usage = self._cpu()
 
@@ -114,13 +122,19 @@ class Worker:
         """Run one component and append its record; return what to answer of it."""
         started = time.time()
         self.board.begin(component, started)
-        os.environ[_COMPONENT] = str(component)
+        os.environ[wire.COMPONENT_VARIABLE] = str(component)
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
+        notes = []  # what is only there to be told if there is any
         tick = time.perf_counter()
         try:
             self._enter_scratch()
-            self._bring(brought_files(call))
+            brought = brought_files(call)
+            self._bring(brought)
+            resumed = self._restore(component)
+            if brought or resumed:
+                notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
+                notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
             function = self.function or self._load()
             args, kwargs, _ = decode_call(call, self.scratch, self.spec.python)  # it may need the function's modules
             tick = time.perf_counter()
@@ -135,11 +149,17 @@ class Worker:
             self._come_back()
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
+        try:
+            notes += self._take_outputs(component)
+        except Exception as exception:
+            if failures.is_no_space(exception):
+                raise
+            error = error or failures.describe_exception(exception, self.spec.sources)
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
             records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
-            self.spec.attempt,
+            self.spec.attempt + self.spec.resumes.get(component, 0),
             self.spec.node,
             started,
             wall,
@@ -147,18 +167,44 @@ class Worker:
             memory,
         )
         head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
-        if encoded is not None:
+        used = self._is_used()
+        left = failures.list_scratch(self.scratch) if used else []
+        if error is None:
+            assert encoded is not None
+            if left:
+                notes.append(',"scratch":' + json.dumps(left))
             tail = self._output(component, encoded)
         else:
-            assert error is not None
-            error["scratch"] = failures.list_scratch(self.scratch)
+            error["scratch"] = left
             self._write_environment()
             tail = ',"error":' + json.dumps(error)
         self.usage = (cpu, memory)
-        self.capture.append(head + tail + "}")
+        self.capture.append(head + "".join(notes) + tail + "}")
         self.board.end()
-        self._clean_scratch()
+        assert hooks.current is not None, "a component has run"
+        if os.path.exists(hooks.current.checkpoint):
+            os.unlink(hooks.current.checkpoint)
+        if used:
+            self._clean_scratch()
+        self.spec.after_component()
         return DONE if error is None else FAILED
+
+    def _restore(self, component: int) -> bool:
+        """Put back the component's checkpoint, if it has one from an earlier start; tell whether it has."""
+        path = os.path.join(self.spec.checkpoints, "%s%d" % (wire.CHECKPOINT, component))
+        hooks.current = hooks.Place(self.scratch, path, lambda: self.spec.after_checkpoint(path))
+        if not os.path.exists(path):
+            return False
+        hooks.restore(path, self.scratch)
+        return True
+
+    def _take_outputs(self, component: int) -> list[str]:
+        """Take what the component has handed over; return what its record says of that."""
+        if not os.path.isdir(os.path.join(self.base, wire.OUTPUTS)):
+            return []
+        tick = time.perf_counter()
+        rows = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
+        return [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
@@ -186,7 +232,7 @@ class Worker:
 
                 packages.use(self.spec.packages, self.spec.python)
             self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
-            self.process = ProcessState(free=_COMPONENT)
+            self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (
                 error,
@@ -221,13 +267,15 @@ class Worker:
                     raise Held(error) from error
                 raise
 
-    def _clean_scratch(self) -> None:
+    def _is_used(self) -> bool:
+        """Tell whether the scratch directory is not empty, as it is after most functions."""
         try:
             with os.scandir(self.scratch) as entries:
-                if next(entries, None) is None:
-                    return  # still empty, as after most functions: serves the next component as it is
+                return next(entries, None) is not None
         except OSError:
-            pass
+            return True
+
+    def _clean_scratch(self) -> None:
         os.chdir(self.directory)
         remove_tree(self.scratch)
         os.makedirs(self.scratch, exist_ok=True)
@@ -237,7 +285,6 @@ class Worker:
         if encoded.nonfinite:
             parts.append(',"nonfinite":%d' % encoded.nonfinite)
         if encoded.pickle is not None:
-            parts.append(',"python":"%d.%d"' % sys.version_info[:2])
             if len(encoded.pickle) > wire.INLINE_LIMIT:
                 parts.append(',"pickle_file":"%s"' % self._side_file(component, "pickle", encoded.pickle))
             else:

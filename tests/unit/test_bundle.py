@@ -146,5 +146,8 @@ def test_results_of_another_python(tmp_path: Path, version: str, python: str, mo
     if is_this(python):
         assert records[1].value()() == 1
     else:
-        with pytest.raises(WrongPython, match=rf"byte code by Python {version}, which Python .* load the map with"):
+        with pytest.raises(
+            WrongPython,
+            match=rf"byte code by Python {version}\..*, which Python .* load the map with Python {version},",
+        ):
             records[1].value()

@@ -75,6 +75,8 @@ def test_the_submit_description() -> None:
         "output = runner.log\n"
         "error = runner.log\n"
         "log = /data/my maps/$(DOLLAR)(x)/scan/.htrun/events.log\n"
+        "want_io_proxy = true\n"
+        "on_exit_remove = ExitBySignal =!= true || NumJobCompletions > 2\n"
         "request_cpus = 1\n"
         'My.HtrunMap = "0123abcd"\n'
         "My.HtrunSubmission = 2\n"

@@ -1,4 +1,4 @@
-"""The single file that runs on an execute node: the runner, cloudpickle and the user's sources in one zip."""
+"""The single file that runs on an execute node: the runner, the packages it needs and the user's sources in one zip."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that equal contents make equal files
 def write_bundle(directory: MapDirectory, path: Path) -> None:
     """Write the runner for a map's jobs to ``path``."""
     import cloudpickle  # its files are copied, so the submit side's version is the node's
+    import htchirp
 
     runner = Path(htrun.runner.__file__).parent
-    pickler = Path(cloudpickle.__file__).parent
     files = {f"htrun/runner/{file.name}": file for file in sorted(runner.glob("*.py"))}
     files["htrun/__init__.py"] = runner / "node.py"
-    files |= {f"cloudpickle/{file.name}": file for file in sorted(pickler.glob("*.py"))}
+    for package in (cloudpickle, htchirp):
+        files |= {
+            f"{package.__name__}/{file.name}": file for file in sorted(Path(package.__file__).parent.glob("*.py"))
+        }
     sources = {
         file.relative_to(directory.sources).as_posix(): file
         for file in sorted(directory.sources.rglob("*"))

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import machines, waiting
+from htrun.engines.htcondor import eventlog, machines, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -37,7 +37,7 @@ from htrun.submissions import Submission
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from htrun.engines.base import Action, Attribute
+    from htrun.engines.base import Action, Attribute, Transfers
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -204,6 +204,10 @@ class HTCondorEngine:
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
         return events_file(directory)
+
+    def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:
+        """Return how long HTCondor has transferred files for each job; see ``Engine``."""
+        return eventlog.transfers(directory)
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's jobs were submitted: from then on HTCondor sees to them; see ``Engine``."""

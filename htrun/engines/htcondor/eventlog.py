@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from htrun.engines.base import Transfers
 from htrun.engines.htcondor.bindings import bindings, locate_schedd, schedd_name, translated
 from htrun.engines.htcondor.jobs import STAGE, map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
@@ -142,6 +143,34 @@ class HTCondorEvents:
                 # Its process was killed, or has not come to note it yet; there is never more than one such submission.
                 self._submissions[cluster] = submissions[-1]
         return self._submissions[cluster]
+
+
+_BEGAN_INPUT, _ENDED_INPUT, _BEGAN_OUTPUT, _ENDED_OUTPUT = 2, 3, 5, 6
+"""Of HTCondor's ``FileTransferEventType``; the others are about waiting for the begin."""
+
+
+def transfers(directory: MapDirectory) -> dict[int, Transfers]:
+    """Return how long HTCondor has transferred files for the jobs of a map in their last run; see ``Engine``."""
+    types = bindings().JobEventType
+    first_jobs = {s.cluster: s.first_job for s in directory.read_submissions() if s.cluster is not None}
+    times: dict[int, dict[int, float]] = {}
+    for event in RawLog(events_file(directory)).new():
+        if event.cluster not in first_jobs:
+            continue
+        job = first_jobs[event.cluster] + event.proc
+        if int(event.type) == int(types.FILE_TRANSFER):
+            times.setdefault(job, {})[event["Type"]] = float(event.timestamp)
+    return {
+        job: Transfers(
+            input_s=_between(at.get(_BEGAN_INPUT), at.get(_ENDED_INPUT)),
+            output_s=_between(at.get(_BEGAN_OUTPUT), at.get(_ENDED_OUTPUT)),
+        )
+        for job, at in times.items()
+    }
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None or end < start else end - start
 
 
 _KINDS = {

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
 STAGE = "stage"
-_USERS = {"request_cpus", "request_disk"}
+_USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
+_RETRIES = {"on_exit_remove", "max_retries", "retry_until", "success_exit_code"}
+"""Options by which users say themselves which jobs run again."""
 
 
 def map_constraint(directory: MapDirectory) -> str:
@@ -176,12 +178,16 @@ def submit_description(
         "output": wire.RUNNER_LOG,
         "error": wire.RUNNER_LOG,
         "log": escape(f"{inner}/events.log"),
+        "want_io_proxy": "true",  # see htrun.runner.access_point
+        "on_exit_remove": "ExitBySignal =!= true || NumJobCompletions > 2",  # else its machine may be to blame
         "request_cpus": "1",
         f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
     }
     options = dict(info.get("options", {}).get("submit", {}))
     options |= {key: f"$({_item_variable(number)})" for number, key in enumerate(variadic)}
+    if _RETRIES & options.keys():
+        del ours["on_exit_remove"]
     for key in ours:
         # Reserved options were refused when they were given; what is left is a delivery's own.
         if key in options and key not in _USERS:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
+from htrun.runner import wire
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from htrun.engines.base import Action, Attribute
+    from htrun.engines.base import Action, Attribute, Transfers
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -50,6 +51,7 @@ class LocalEngine:
             "chunk_size": 1,
             "components": components,
         }
+        _forget_checkpoints(directory, components)
         directory.append_submission(row)
         if submissions:
             _give(directory, "run", "")
@@ -70,6 +72,10 @@ class LocalEngine:
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
         return event_log(directory)
+
+    def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:  # noqa: ARG002 (see ``Engine``)
+        """Return nothing: records say how long files were copied; see ``Engine``."""
+        return {}
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's process lives; see ``Engine``."""
@@ -101,6 +107,15 @@ class LocalEngine:
         from htrun.engines.local.explain import explain  # only now: hardly any run needs it
 
         return explain(directory.info["tag"], event_log(directory), alive=is_alive(directory))
+
+
+def _forget_checkpoints(directory: MapDirectory, components: Ranges) -> None:
+    """Let components begin at their beginning."""
+    if directory.checkpoints.is_dir():
+        for path in directory.checkpoints.iterdir():
+            component = int(path.name.removeprefix(wire.CHECKPOINT))
+            if any(start <= component < stop for start, stop in components):
+                path.unlink(missing_ok=True)
 
 
 def _give(directory: MapDirectory, order: str, reason: str) -> None:

@@ -54,6 +54,7 @@ def work(directory: MapDirectory) -> bool:
             info["target"]["reference"],
             str(directory.sources),
             file,
+            checkpoints=str(directory.checkpoints),
             holds=True,
             python=info["versions"]["python"],
             packages=_packages(directory),

@@ -1,0 +1,124 @@
+"""Securing what a job has got so far at its access point, for the case that its machine fails without a warning.
+
+HTCondor brings back the files of a job that ends or is vacated, but not of one whose machine is gone. Through Chirp, a
+job can write to its directory at the access point while it runs (condor_submit(1), "want_io_proxy").
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import wire
+from .capture import file_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOGS = (wire.STDOUT, wire.STDERR, wire.RECORDS)  # in this order: what a record speaks of is there before it
+_SIDE_FILES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.REMAP)
+_MAX_BYTES = 64 << 20
+"""How much of side files may have to be sent twice: now, and when the job ends."""
+_EVERY_SECONDS = 2.0
+_LOST_SHARE = 0.05
+"""What share of a job's time may be lost with its machine; so a long job is not for ever sending."""
+_PART = ".part"
+_BLOCK = 1 << 20
+
+
+class AccessPoint:
+    """A job's directory at its access point. Where that cannot be reached nothing is secured, and nothing else amiss.
+
+    Parameters
+    ----------
+    directory : str
+        The job's directory here.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._started = self._last = time.monotonic()
+        self._sent: dict[str, int] = {}
+        self._budget = _MAX_BYTES
+        self._is_there = "_CONDOR_CHIRP_CONFIG" in os.environ
+
+    def fetch(self) -> None:
+        """Get what earlier starts of this job have secured and this one was not given."""
+        self._talk(self._fetch)
+
+    def after_component(self) -> None:
+        """Secure the records of components that have ended, if it is time to."""
+        now = time.monotonic()
+        if self._is_there and now - self._last >= max(_EVERY_SECONDS, _LOST_SHARE * (now - self._started)):
+            self._last = now
+            self._talk(self._send_records)
+
+    def after_checkpoint(self, path: str) -> None:
+        """Secure a checkpoint, and the records of components that have ended before."""
+
+        def send(chirp: Any) -> None:
+            _put(chirp, path)
+            self._send_records(chirp)
+
+        self._talk(send)
+
+    def _talk(self, do: Callable[[Any], None]) -> None:
+        if not self._is_there:
+            return
+        try:
+            import htchirp
+
+            with htchirp.HTChirp() as chirp:
+                do(chirp)
+        except Exception:  # such as a container without a network; the job does not need it to end well
+            self._is_there = False
+
+    def _fetch(self, chirp: Any) -> None:
+        for name, status in chirp.getdir(".", stat_dict=True).items():
+            path = os.path.join(self._directory, name)
+            if name.endswith(_PART):
+                continue  # of a start that was killed while it sent
+            is_wanted = (
+                status["size"] > file_size(path)
+                if name in _LOGS
+                else name.startswith(wire.CHECKPOINT) or (name.startswith(_SIDE_FILES) and not os.path.exists(path))
+            )
+            if is_wanted:
+                chirp.fetch(name, path)
+
+    def _send_records(self, chirp: Any) -> None:
+        if self._budget < 0:
+            return
+        for entry in os.scandir(self._directory):
+            if entry.name.startswith(_SIDE_FILES) and not entry.name.endswith(_PART) and entry.name not in self._sent:
+                self._budget -= entry.stat().st_size
+                if self._budget < 0:
+                    return  # nor are records sent any more, which speak of such files
+                _put(chirp, entry.path)
+                self._sent[entry.name] = 0
+        for name in _LOGS:
+            self._send_more(chirp, name)
+
+    def _send_more(self, chirp: Any, name: str) -> None:
+        """Send what a file has grown by."""
+        path = os.path.join(self._directory, name)
+        if not os.path.exists(path):
+            return
+        position = self._sent.get(name, 0)
+        with open(path, "rb") as file:
+            file.seek(position)
+            while True:
+                block = file.read(_BLOCK)
+                if not block:
+                    break
+                chirp.write(block, name, "wc", 0o644, offset=position)
+                position += len(block)
+        self._sent[name] = position
+
+
+def _put(chirp: Any, path: str) -> None:
+    """Send a file, which appears there as a whole."""
+    name = os.path.basename(path)
+    chirp.put(path, name + _PART, mode=os.stat(path).st_mode & 0o777)
+    chirp.rename(name + _PART, name)

@@ -1,0 +1,237 @@
+"""What a function calls while it runs as a component: handing over output files, and saving checkpoints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from . import wire
+from .files import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Place:
+    """Where a component runs.
+
+    Parameters
+    ----------
+    scratch : str
+        Its working directory; beside it there is room for what htrun keeps of it.
+    checkpoint : str
+        The file that its checkpoint is kept in.
+    on_checkpoint : callable, optional
+        Called once there is a new one.
+    """
+
+    def __init__(self, scratch: str, checkpoint: str, on_checkpoint: Callable[[], None] | None = None) -> None:
+        self.scratch = scratch
+        self.checkpoint = checkpoint
+        self.on_checkpoint = on_checkpoint or (lambda: None)
+
+
+current: Place | None = None
+"""Set by the worker for the component that it runs, whatever the function does to the environment."""
+
+
+def _place() -> Place | None:
+    if current is not None:
+        return current
+    environ = os.environ  # a process that the function has started
+    if environ.get(wire.ON_EXECUTE) != "1" or wire.SCRATCH_VARIABLE not in environ:
+        return None
+    checkpoint = wire.CHECKPOINT + environ.get(wire.COMPONENT_VARIABLE, "")
+    return Place(environ[wire.SCRATCH_VARIABLE], os.path.join(environ[wire.CHECKPOINTS_VARIABLE], checkpoint))
+
+
+def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
+    """Hand over files and directories that a component has made, to be brought back.
+
+    They are moved away from where they are, and end up in the map's directory under ``files/<component>/``, with their
+    paths relative to the directory that the component runs in. Files from anywhere else are copied, and end up there
+    under their names alone. What a symbolic link leads to is copied as well, but for relative links within a directory
+    that is handed over, which are kept.
+
+    It may be called several times, from any function, thread or process of the component; the last file of a path
+    counts. Outside of a component it does nothing.
+
+    Parameters
+    ----------
+    *paths : str or os.PathLike
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If it is neither a file nor a directory, or cannot be moved.
+    """
+    place = _place()
+    if place is None:
+        return
+    staged = os.path.join(os.path.dirname(place.scratch), wire.OUTPUTS)
+    for given in paths:
+        path, name = _locate(given, place.scratch)
+        if name == os.curdir:
+            for entry in sorted(os.listdir(path)):
+                _hand_over(os.path.join(path, entry), os.path.join(staged, entry), move=True)
+        else:
+            inside = name is not None
+            target = os.path.join(staged, os.path.basename(path) if name is None else name)
+            _hand_over(path, target, move=inside and not os.path.islink(path))
+
+
+def checkpoint(*paths: str | os.PathLike[str]) -> None:
+    """Save files and directories, so that they are there again if the component has to start anew.
+
+    They are copied. A component that is vacated, or whose process or machine fails, starts again with those of its last
+    checkpoint in its working directory. A checkpoint is saved as a whole: a kill in the midst of it leaves the earlier
+    one, and files of earlier ones that are not named again are not part of it.
+
+    Outside of a component it does nothing.
+
+    Parameters
+    ----------
+    *paths : str or os.PathLike
+        In the directory that the component runs in.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not in that directory.
+    """
+    place = _place()
+    if place is None:
+        return
+    import tarfile
+    import tempfile
+
+    located = []
+    for given in paths:
+        path, name = _locate(given, place.scratch)
+        if name is None:
+            raise ValueError(
+                "checkpoint: %s is not in the directory that the component runs in, %s: a checkpoint holds what is "
+                "there, since only that is at the same place when the component starts again" % (path, place.scratch)
+            )
+        located.append((os.path.realpath(path), name))
+    # Beside the scratch directory, since nothing half written may be where checkpoints are looked for.
+    fd, part = tempfile.mkstemp(prefix=wire.CHECKPOINT, dir=os.path.dirname(place.scratch))
+    try:
+        os.close(fd)
+        with tarfile.open(part, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
+            for path, name in located:
+                tar.add(path, arcname=name)
+        os.makedirs(os.path.dirname(place.checkpoint), exist_ok=True)
+        os.replace(part, place.checkpoint)
+    except BaseException:
+        os.unlink(part)
+        raise
+    place.on_checkpoint()
+
+
+def restore(path: str, scratch: str) -> None:
+    """Put the files of a checkpoint in the scratch directory."""
+    import tarfile
+
+    with tarfile.open(path, mode="r:", errors="surrogateescape") as tar:
+        if hasattr(tarfile, "fully_trusted_filter"):  # its own: a component has saved it just so
+            tar.extraction_filter = staticmethod(tarfile.fully_trusted_filter)
+        for member in tar:
+            target = os.path.join(scratch, member.name)
+            if os.path.islink(target) or os.path.isfile(target):
+                os.unlink(target)  # an input file, which may be one that cannot be written to
+            tar.extract(member, scratch)
+
+
+def _locate(given: str | os.PathLike[str], scratch: str) -> tuple[str, str | None]:
+    """Return the absolute path of a file, and that relative to the scratch directory; None if it is not in there."""
+    path = os.path.abspath(os.fsdecode(given))
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    mode = _mode(path)
+    if mode is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(given))
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "neither a file nor a directory", os.fsdecode(given))
+    name = os.path.relpath(path, scratch)
+    return path, None if name == os.pardir or name.startswith(os.path.join(os.pardir, "")) else name
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _hand_over(source: str, target: str, *, move: bool) -> None:
+    import shutil
+
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if not os.path.isdir(source):
+        if os.path.isdir(target) and not os.path.islink(target):
+            remove_tree(target)
+        if move:
+            os.replace(source, target)
+        else:
+            shutil.copy2(source, target)
+        return
+    if os.path.lexists(target) and not os.path.isdir(target):
+        os.unlink(target)
+    if move:
+        _replace_links(source)
+        if not os.path.isdir(target):
+            os.rename(source, target)
+            return
+    os.makedirs(target, exist_ok=True)  # what was handed over before stays
+    for entry in os.listdir(source):
+        path = os.path.join(source, entry)
+        if os.path.islink(path) and _stays_within(path, source):
+            _copy_link(path, os.path.join(target, entry))
+        elif _mode(path) is not None:
+            _hand_over(path, os.path.join(target, entry), move=move and not os.path.islink(path))
+    if move:
+        remove_tree(source)
+
+
+def _copy_link(path: str, target: str) -> None:
+    if os.path.lexists(target) and not os.path.isdir(target):
+        os.unlink(target)
+    os.symlink(os.readlink(path), target)
+
+
+def _stays_within(link: str, directory: str) -> bool:
+    """Tell whether a symbolic link means the same wherever the directory is that it is in."""
+    target = os.readlink(link)
+    if os.path.isabs(target):
+        return False
+    leads_to = os.path.normpath(os.path.join(os.path.dirname(link), target))
+    return leads_to.startswith(os.path.join(directory, ""))
+
+
+def _replace_links(directory: str) -> None:
+    """Put what they lead to in the place of symbolic links that lead out of a directory, if there is anything."""
+    import shutil
+
+    for link in list(_links(directory)):
+        real = os.path.realpath(link)
+        if _stays_within(link, directory) or not os.path.exists(real):
+            continue
+        os.unlink(link)
+        if not os.path.isdir(real):
+            shutil.copy2(real, link)
+        elif not os.path.join(link, "").startswith(os.path.join(real, "")):
+            shutil.copytree(real, link)
+
+
+def _links(directory: str) -> Iterator[str]:
+    for root, directories, names in os.walk(directory):
+        for name in (*directories, *names):
+            path = os.path.join(root, name)
+            if os.path.islink(path):
+                yield path

@@ -1,0 +1,89 @@
+"""Output files: from where a component has put them to names of ours, under which any batch system transfers them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import wire
+from .files import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+def take(
+    base: str,
+    directory: str,
+    component: int,
+    remaps: Mapping[str, str],
+    send: Callable[[str, str], None],
+) -> list[list[Any]]:
+    """Take what a component has handed over.
+
+    Parameters
+    ----------
+    base : str
+        Where the files are, in a directory that is removed.
+    directory : str
+        The job directory. Files are moved to its top, as ``file.<component>.<number>``: HTCondor transfers what is new
+        at the top by itself, and no name of a user's ever has to be written in one of its lists.
+    component : int
+    remaps : mapping of str to str
+        Where outputs go that do not come back, by their names.
+    send : callable
+        Called with the path of such a one, and where it goes.
+
+    Returns
+    -------
+    list of list
+        What each file was called: ``["f", name, number]``, ``["l", name, target]`` of a symbolic link, and
+        ``["d", name]`` of a directory that is empty.
+    """
+    staged = os.path.join(base, wire.OUTPUTS)
+    try:
+        for name, destination in remaps.items():
+            path = find(staged, name)
+            if path is not None:
+                send(path, destination)
+        rows: list[list[Any]] = []
+        for kind, name in _walk(staged):
+            path = os.path.join(staged, name)
+            if kind == "l":
+                rows.append(["l", name, os.readlink(path)])
+            elif kind == "d":
+                rows.append(["d", name])
+            else:
+                os.replace(path, os.path.join(directory, "%s%d.%d" % (wire.OUTPUT_FILE, component, len(rows))))
+                rows.append(["f", name, len(rows)])
+        return rows
+    finally:
+        remove_tree(staged)
+
+
+def find(staged: str, name: str) -> str | None:
+    """Return the path of an output, by its path below ``staged`` or else by its name alone; None if there is none."""
+    path = os.path.normpath(os.path.join(staged, name))
+    if path.startswith(os.path.join(staged, "")) and os.path.exists(path):
+        return path
+    for root, directories, names in os.walk(staged):
+        directories.sort()
+        if name in names or name in directories:
+            return os.path.join(root, name)
+    return None
+
+
+def _walk(staged: str) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the relative path of all that is below a directory, but for pipes and the like."""
+    for root, directories, names in os.walk(staged):
+        directories.sort()
+        where = os.path.relpath(root, staged)
+        prefix = "" if where == os.curdir else where + os.sep
+        if prefix and not directories and not names:
+            yield "d", where
+        for name in directories + sorted(names):
+            path = os.path.join(root, name)
+            if os.path.islink(path):
+                yield "l", prefix + name
+            elif os.path.isfile(path):
+                yield "f", prefix + name
