@@ -60,7 +60,7 @@ def test_settings_show_where_they_come_from(local: Shell) -> None:
 def test_settings_without_any_file(local: Shell) -> None:
     """The user's own are none then, and the defaults still show."""
     assert local("settings", "--user").stdout == ""
-    assert table(local)["DELIVERY_METHOD"] == ("shared", "default")
+    assert table(local)["DELIVERY_METHOD"] == ("auto", "default")
     assert not rc(local).exists()
 
 
