@@ -215,7 +215,7 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
     assert condor.outputs()[0]["output"] == "for t"
     assert "ferry needs a python" in condor("m.py:f", "--delivery", "ferry", code=4).stderr
     assert "shared, ferry" not in condor("m.py:f", "--delivery", "boat", code=4).stderr
-    assert "docker, ferry, shared" in condor("m.py:f", "--delivery", "boat", code=4).stderr
+    assert "docker, ferry, packaged, shared" in condor("m.py:f", "--delivery", "boat", code=4).stderr
     assert (
         "the delivery method wreck is installed, but cannot be loaded"
         in condor("m.py:f", "--delivery", "wreck", code=4).stderr
