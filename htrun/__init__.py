@@ -10,6 +10,7 @@ from htrun.settings import BASE_SETTINGS, USER_SETTINGS, settings
 
 if TYPE_CHECKING:
     from htrun import exceptions
+    from htrun.delivery import register_delivery_method
     from htrun.errors import ComponentError
     from htrun.management import clean, get_tags, load, load_maps, remove, status, status_csv, status_json
     from htrun.mapping import MapBuilder, MappedFunction, build_map, map, mapped, starmap
@@ -49,6 +50,7 @@ __all__ = [
     "load_maps",
     "map",
     "mapped",
+    "register_delivery_method",
     "remove",
     "settings",
     "starmap",
@@ -65,6 +67,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _PLACES = {
+    "delivery": ("register_delivery_method",),
     "errors": ("ComponentError",),
     "management": ("clean", "get_tags", "load", "load_maps", "remove", "status", "status_csv", "status_json"),
     "mapping": ("MapBuilder", "MappedFunction", "build_map", "map", "mapped", "starmap"),

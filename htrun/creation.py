@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Any
 from htrun import __version__
 from htrun.columns import Columns
 from htrun.control import MapControl
-from htrun.delivery import Place, get_delivery
-from htrun.engines.base import choose_engine
+from htrun.delivery import Place, brings_packages, get_delivery
 from htrun.exceptions import (
     EngineError,
     HtrunError,
     InvalidMapDirectory,
-    UnknownEngine,
-    UnknownPythonDeliveryMethod,
     UsageError,
     is_write_failure,
 )
@@ -106,23 +103,6 @@ def check_request(request: MapRequest, settings: Config) -> None:
         raise
 
 
-def usual_engine(settings: Config) -> tuple[Engine, str]:
-    """Return the engine that the settings name, and why it was chosen; an unknown one is told with who named it."""
-    try:
-        return choose_engine(settings.engine)
-    except UnknownEngine as error:
-        raise UnknownEngine(f"{settings.origin('ENGINE')}: {error}") from None
-
-
-def usual_delivery(settings: Config) -> str:
-    """Return the delivery method that the settings name; an unknown one is an error now, not when jobs start."""
-    try:
-        get_delivery(settings.delivery)
-    except UnknownPythonDeliveryMethod as error:
-        raise UnknownPythonDeliveryMethod(f"{settings.origin('DELIVERY_METHOD')}: {error}") from None
-    return settings.delivery
-
-
 def asked_options(request: MapRequest, settings: Config) -> MapOptions:
     """Return what is asked of the jobs, in the request and in the settings, but for what the inputs ask."""
     return MapOptions.merge(request.map_options, MapOptions(**settings.map_options))
@@ -190,8 +170,8 @@ def _place(
         with registry.lock_tag(tag):
             if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
                 continue
-            if request.engine.needs_delivery:
-                place = Place(tag, builder.directory, request.path(tag), settings)
+            if request.engine.needs_delivery or brings_packages(request.delivery):
+                place = Place(tag, builder.directory, request.path(tag), settings, request.target.file)
                 builder.write_delivery(*get_delivery(request.delivery).prepare(place))
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None

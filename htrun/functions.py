@@ -30,6 +30,7 @@ from htrun.transfers import Landing, OnWire, TransferPath, escape, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from htrun.transfers import FileTable
 
@@ -58,12 +59,16 @@ class Function:
         Its name.
     reference : dict
         See ``htrun.runner.loading.load_function``.
+    file : None
+        It is in no file that counts.
 
     Raises
     ------
     UsageError
         If it is nothing to call, or cannot be pickled.
     """
+
+    file: Path | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         refusal = refusal_of(function)

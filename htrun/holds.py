@@ -42,7 +42,8 @@ _BY_CODE = {
     4: _CREDENTIAL,
     5: _UNDEFINED.replace("{who}", "the job"),
     6: "The program could not be started: the delivery 'shared' needs this Python at the same path on every execute "
-    "node, 'assume' a python3 there. Choose another --delivery or nodes, or " + _AGAIN,
+    "node, 'assume' a python3 there, 'docker' and 'singularity' an image with /bin/sh. Choose another --delivery or "
+    "nodes, or " + _AGAIN,
     7: _OUTPUT,
     8: _TRANSFER,
     9: _OUTPUT,

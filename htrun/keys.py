@@ -42,7 +42,7 @@ _IMAGE = f"python:{sys.version_info.major}.{sys.version_info.minor}"
 KEYS = {
     "HTRUN_DIR": Key(PATH, "~/.htrun", "HTRUN_DIR"),
     "ENGINE": Key(TEXT, "auto", "HTRUN_ENGINE"),
-    "DELIVERY_METHOD": Key(TEXT, "shared", "HTRUN_DELIVERY"),
+    "DELIVERY_METHOD": Key(TEXT, "auto", "HTRUN_DELIVERY"),
     "WAIT_TIME": Key(SECONDS, 1.0, "HTRUN_WAIT_TIME"),
     "CLI": Key(FLAG, False),
     "HTCONDOR.SCHEDULER": Key(TEXT, None, "HTRUN_CONDOR_SCHEDULER"),
@@ -52,6 +52,7 @@ KEYS = {
     "TRANSPLANT.DIR": Key(PATH, "transplants"),
     "TRANSPLANT.ALTERNATE_INPUT_PATH": Key(TEXT, None),
     "TRANSPLANT.ASSUME_EXISTS": Key(FLAG, False),
+    "PACKAGED.INSTALLER": Key(TEXT, "auto", "HTRUN_PACKAGED_INSTALLER"),
 }
 """All settings but the map options, of which MapOptions knows. The default of TRANSPLANT.DIR is within HTRUN_DIR."""
 

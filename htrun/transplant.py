@@ -1,10 +1,11 @@
 """Transplants: Python installations that were packed to be taken along to execute nodes.
 
-Each has a directory ``<TRANSPLANT.DIR>/<hash>/``, where the hash is that of its packages. In it are
+Each has a directory ``<TRANSPLANT.DIR>/<hash>/``, where the hash is that of the names, sizes and times of its files. In
+it are
 
 - ``python.tar.gz``, the installation,
-- ``transplant.json``, ``{"created": <seconds since 1970>, "packages": ["numpy==2.0.0", ...]}``, which is written last:
-  a directory without it is none yet.
+- ``transplant.json``, ``{"created": <seconds since 1970>, "packages": ["numpy==2.0.0", ...], "unpacked": <bytes>}``,
+  which is written last: a directory without it is none yet.
 """
 
 from __future__ import annotations

@@ -109,8 +109,9 @@ def set_setting(setting: str, value: str) -> ExitCode:
     click.echo(f"{USER_FILE}: {name} = {json.dumps('' if parsed is None else parsed, ensure_ascii=False)}", err=True)
     for names, of in ((engine_names, "ENGINE"), (delivery_names, "DELIVERY_METHOD")):
         # No error: the home directory may be shared with machines where more is installed.
-        if name == of and parsed not in names():
-            click.echo(f"htrun: note: there is no {parsed!r} here; there are {', '.join(names())}", err=True)
+        known = str(parsed).partition(":")[0] if of == "DELIVERY_METHOD" else parsed
+        if name == of and known not in names():
+            click.echo(f"htrun: note: there is no {known!r} here; there are {', '.join(names())}", err=True)
     with suppress(HtrunError):  # what is wrong elsewhere is told by the commands that it hinders
         origin = all_settings.origin(name)
         if origin not in (USER_FILE, "default") and all_settings[name] != parsed:

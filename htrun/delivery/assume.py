@@ -1,4 +1,4 @@
-"""Run with the python3 that the execute node has on its PATH."""
+"""Run with the Python that the execute node, or the container, has on its PATH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The whole path is passed on, since a Python that was started without a PATH does not know its own sys.executable.
 _SCRIPT = (
-    "python=$(command -v python3) || "
+    "python=$(command -v python3 || command -v python) || "
     '{ echo "there is no python3 on the PATH ($PATH) of $(uname -n)" >&2; exit 127; }; '
     'exec "$python" "$0"'
 )

@@ -20,6 +20,26 @@ Action = Literal["hold", "release", "pause", "resume", "vacate", "remove"]
 Attribute = Literal["request_memory", "request_disk"]
 
 
+class Nodes(NamedTuple):
+    """What is known of the machines where components run.
+
+    Attributes
+    ----------
+    machines : int
+    sharing : int
+        How many of them share this machine's file systems.
+    domain : str
+        What the file systems of this machine are known as.
+    docker : int
+        How many of them can run a Docker image.
+    """
+
+    machines: int
+    sharing: int
+    domain: str
+    docker: int
+
+
 class EventReader(Protocol):
     """Reads the events of a map that are new since it was last asked."""
 
@@ -71,6 +91,10 @@ class Engine(Protocol):
         Nothing is asked for on the net. Some protocols need credentials, which are among the submit commands whose
         names are ``options``.
         """
+        ...
+
+    def nodes(self) -> Nodes:
+        """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:

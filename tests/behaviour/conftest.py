@@ -71,6 +71,7 @@ class Shell:
     home: Path
     engine: str
     environ: Mapping[str, str]
+    command: tuple[str | Path, ...] = (HTRUN,)
     cwd: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +110,7 @@ class Shell:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         arguments = [os.fspath(word) if isinstance(word, Path) else str(word) for word in words]
         return subprocess.Popen(
-            [HTRUN, *arguments], cwd=where, env=env, text=True, encoding="utf-8", **pipes, **options
+            [*self.command, *arguments], cwd=where, env=env, text=True, encoding="utf-8", **pipes, **options
         )
 
     def __call__(self, *words: object, input: str | None = None, code: int = 0, **options: Any) -> Done:  # noqa: A002

@@ -60,7 +60,7 @@ def test_settings_show_where_they_come_from(local: Shell) -> None:
 def test_settings_without_any_file(local: Shell) -> None:
     """The user's own are none then, and the defaults still show."""
     assert local("settings", "--user").stdout == ""
-    assert table(local)["DELIVERY_METHOD"] == ("shared", "default")
+    assert table(local)["DELIVERY_METHOD"] == ("auto", "default")
     assert not rc(local).exists()
 
 
@@ -106,6 +106,7 @@ def test_an_engine_or_a_delivery_method_that_there_is_not(local: Shell) -> None:
         assert "htrun: note: there is no 'locl' here; there are a" in local("set", setting, "locl").stderr
         assert "htrun: error: ~/.htrunrc: there is no " in local(*words, code=4).stderr
         assert "note" not in local("set", setting, {"ENGINE": "local"}.get(setting, "shared")).stderr
+    assert "note" not in local("set", "DELIVERY_METHOD", "docker:python:3.12").stderr
     local(*words)
 
 

@@ -177,6 +177,27 @@ def test_requirements_that_no_slot_satisfies(requirement: str, text: str) -> Non
     assert "asked for" not in result
 
 
+@pytest.mark.parametrize(
+    ("needs", "what"),
+    [
+        ("TARGET.HasContainer && TARGET.HasDockerURL", "containers"),
+        ("TARGET.HasContainer && TARGET.HasSIF", "containers"),
+        ("TARGET.HasDocker", "Docker images"),
+    ],
+)
+def test_containers_that_no_machine_runs(needs: str, what: str) -> None:
+    """What condor_submit asks for a container is told once, in words."""
+    text = said(job(needs), slot())
+    assert f"can ever run them. No machine of the pool runs {what}: choose another --delivery" in text
+    assert "TARGET" not in text
+
+
+def test_image_files_that_no_machine_runs() -> None:
+    """Where there are containers, it is said what is lacking."""
+    text = said(job("TARGET.HasContainer && TARGET.HasSIF"), slot(HasContainer=True))
+    assert "No machine of the pool runs image files of Singularity: " in text
+
+
 def test_conditions_that_no_slot_satisfies_together() -> None:
     """If each condition has slots, but all together have none, a smallest set of them is told."""
     small = slot(1, memory=4 * GIB, HasFoo=True)

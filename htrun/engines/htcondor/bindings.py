@@ -135,6 +135,13 @@ def schedd_name() -> str:
         return load().scheduler or str(parameters.get("SCHEDD_NAME") or parameters.get("FULL_HOSTNAME") or "local")
 
 
+def filesystem_domain() -> str:
+    """Return what HTCondor calls the file systems of this machine; raises EngineError."""
+    with translated("cannot read HTCondor's configuration"):
+        parameters = bindings().param
+        return str(parameters.get("FILESYSTEM_DOMAIN") or parameters.get("FULL_HOSTNAME") or "")
+
+
 class Ad:
     """A ClassAd as ``matching`` needs it: its attributes evaluated, with None for what is undefined or an error."""
 

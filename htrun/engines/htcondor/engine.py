@@ -7,12 +7,15 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from htrun.engines.htcondor import eventlog, transfer, waiting
+from htrun.engines.base import Nodes
+from htrun.engines.htcondor import eventlog, machines, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
+    filesystem_domain,
     interrupts_put_off,
     locate_schedd,
+    query_ads,
     schedd_name,
     translated,
 )
@@ -86,9 +89,20 @@ class HTCondorEngine:
         """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
         transfer.check_urls(urls, options)
 
+    def nodes(self) -> Nodes:
+        """Return what the pool's collector knows of its machines; see ``Engine``."""
+        domain = filesystem_domain()
+        machines: dict[str, tuple[bool, bool]] = {}
+        for ad in query_ads("Startd", 'SlotType =!= "Dynamic"', ["Machine", "FileSystemDomain", "HasDockerURL"]):
+            shares = str(ad.get("FileSystemDomain")).lower() == domain.lower()
+            machines[str(ad.get("Machine"))] = (shares, ad.get("HasDockerURL") is True)
+        sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
+        return Nodes(len(machines), sharing, domain, docker)
+
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
+        machines.check(machines.needed(directory))
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
@@ -164,7 +178,7 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            directory.delivered["submit"],
+            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
             directory.variadic_options,
             directory.delivery_names(),
             items[0],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
 STAGE = "stage"
-_USERS = {"request_cpus", "want_io_proxy"}
+_USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
 _RETRIES = {"on_exit_remove", "max_retries", "retry_until", "success_exit_code"}
 """Options by which users say themselves which jobs run again."""
@@ -226,7 +226,9 @@ def submit_description(
 def _brought(delivery: Mapping[str, str], files: Iterable[str]) -> str:
     """Return what a delivery method brings along, to go on a list of files."""
     named = delivery.get("transfer_input_files", "")
-    return "".join(f", ../../delivery/{name}" for name in files) + (f", {named}" if named else "")
+    paths = [f"../../delivery/{name}" for name in files]
+    image = delivery.get("container_image")  # HTCondor puts it on the list itself
+    return "".join(f", {path}" for path in paths if path != image) + (f", {named}" if named else "")
 
 
 def format_description(description: Mapping[str, str]) -> str:

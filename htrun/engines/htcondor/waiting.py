@@ -13,7 +13,7 @@ from htrun.exceptions import EngineError
 from htrun.words import count, elapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from htrun.engines.htcondor.matching import Condition, Match
     from htrun.store import MapDirectory
@@ -23,6 +23,14 @@ _MAX_GROUPS = 3
 _LONG_ROUND = 1800.0
 _NONE_IDLE = "The schedd has no idle jobs of this map: they have started, or were held, just now."
 _REQUESTS = ("RequestMemory", "RequestDisk", "RequestCpus", "RequestGPUs")
+_CONTAINERS = {
+    "HasContainer": "containers",
+    "HasDocker": "Docker images",
+    "HasDockerURL": "Docker images",
+    "HasSIF": "image files of Singularity",
+    "HasSandboxImage": "image directories of Singularity",
+}
+"""What a slot can run that has an attribute; the more general ones come first."""
 _GROUPED_BY = ("Requirements", "ConcurrencyLimits", *_REQUESTS)
 
 
@@ -106,7 +114,7 @@ def describe(match: Match, job: Any, components: int, tag: str) -> str:
     them = "it" if components == 1 else "them"
     never = f"{who}, and no slot of the pool ({pool}) can ever run {them}"
     if match.impossible:
-        return f"{never}. {' '.join(_impossible(condition, tag) for condition in match.impossible)}"
+        return f"{never}. {' '.join(_all_impossible(match.impossible, tag))}"
     if match.conflict:
         causes = "; ".join(_wish(condition) for condition in match.conflict)
         return f"{never}: there are slots for each of these, but none for all of them: {causes}."
@@ -130,6 +138,24 @@ def describe(match: Match, job: Any, components: int, tag: str) -> str:
 
 def _waited(job: Any) -> str:
     return elapsed(job.get("EnteredCurrentStatus") or job.get("QDate"))
+
+
+def _all_impossible(conditions: Sequence[Condition], tag: str) -> Iterator[str]:
+    """Yield what no slot satisfies, in words; what a container needs is told once."""
+    lacking = {name for condition in conditions for name in _CONTAINERS if _has_only(condition, name)}
+    for condition in conditions:
+        if not any(_has_only(condition, name) for name in lacking):
+            yield _impossible(condition, tag)
+    what = next((text for name, text in _CONTAINERS.items() if name in lacking), None)
+    if what is not None:
+        yield (
+            f"No machine of the pool runs {what}: choose another --delivery, or ask the pool's administrators for "
+            "Docker or Apptainer."
+        )
+
+
+def _has_only(condition: Condition, name: str) -> bool:
+    return condition.clause.lower().removeprefix("target.") == name.lower()
 
 
 def _impossible(condition: Condition, tag: str) -> str:

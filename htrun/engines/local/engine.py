@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
 from htrun.runner import wire
@@ -43,6 +44,10 @@ class LocalEngine:
             from htrun.engines.local import remote  # only now: most maps do without
 
             remote.check(urls)
+
+    def nodes(self) -> Nodes:
+        """Return what is known of this machine; see ``Engine``."""
+        return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
