@@ -34,6 +34,8 @@ class Config:
         What jobs are told to fetch in the place of a transplant.
     assume_exists : bool
         Whether a transplant is not to be made since it is there.
+    installer : str
+        What installs packages that are brought along: uv, pip, or auto.
     origins : mapping
         Where the settings come from, in words, by their names.
     """
@@ -50,6 +52,7 @@ class Config:
     transplant_directory: Path | None = None
     alternate_input_path: str | None = None
     assume_exists: bool = False
+    installer: str = "auto"
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def origin(self, name: str) -> str:
@@ -71,6 +74,11 @@ class Config:
     def logs(self) -> Path:
         """The directory of the log files."""
         return self.directory / "logs"
+
+    @property
+    def packages(self) -> Path:
+        """The cache of packages that are brought along."""
+        return self.directory / "packages"
 
     @property
     def transplants(self) -> Path:

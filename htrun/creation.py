@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import __version__
 from htrun.columns import Columns
 from htrun.control import MapControl
-from htrun.delivery import Place, get_delivery
+from htrun.delivery import Place, brings_packages, get_delivery
 from htrun.exceptions import (
     EngineError,
     HtrunError,
@@ -170,8 +170,8 @@ def _place(
         with registry.lock_tag(tag):
             if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
                 continue
-            if request.engine.needs_delivery:
-                place = Place(tag, builder.directory, request.path(tag), settings)
+            if request.engine.needs_delivery or brings_packages(request.delivery):
+                place = Place(tag, builder.directory, request.path(tag), settings, request.target.file)
                 builder.write_delivery(*get_delivery(request.delivery).prepare(place))
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None

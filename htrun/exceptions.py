@@ -337,6 +337,10 @@ class MissingSetting(HtrunError, KeyError):
         self.name = name
 
 
+class WrongPython(HtrunError):
+    """What another version of Python has pickled cannot be loaded here."""
+
+
 class ReservedOptionKeyword(HtrunError):
     """A map option is one that htrun sets itself, or that would break its jobs.
 

@@ -24,13 +24,13 @@ import htrun
 from htrun.binding import refusal_of
 from htrun.exceptions import UsageError
 from htrun.runner.calls import PATH_KEY
-from htrun.runner.code import build
 from htrun.runner.values import is_exact
 from htrun.sources import Resolver, Source, closure, is_installed, is_standard
 from htrun.transfers import Landing, OnWire, TransferPath, escape, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from htrun.transfers import FileTable
 
@@ -59,12 +59,16 @@ class Function:
         Its name.
     reference : dict
         See ``htrun.runner.loading.load_function``.
+    file : None
+        It is in no file that counts.
 
     Raises
     ------
     UsageError
         If it is nothing to call, or cannot be pickled.
     """
+
+    file: Path | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         refusal = refusal_of(function)
@@ -205,10 +209,9 @@ def _makes_maps(module: ModuleType) -> bool:
 
 
 def _reduce_code(code: CodeType) -> tuple[Any, ...]:
-    """Reduce code as cloudpickle does, but for the name of its file, which tracebacks show, and with its version."""
-    _, values = cloudpickle.Pickler.dispatch_table[CodeType](code)
-    named = (code.co_filename if value == "<dynamic-code>" else value for value in values)
-    return build, (sys.version_info[:2], *named)
+    """Reduce code as cloudpickle does, but for the name of its file: tracebacks show that."""
+    make, values = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return make, tuple(code.co_filename if value == "<dynamic-code>" else value for value in values)
 
 
 _CACHED = type(functools.cache(len))

@@ -52,6 +52,7 @@ KEYS = {
     "TRANSPLANT.DIR": Key(PATH, "transplants"),
     "TRANSPLANT.ALTERNATE_INPUT_PATH": Key(TEXT, None),
     "TRANSPLANT.ASSUME_EXISTS": Key(FLAG, False),
+    "PACKAGED.INSTALLER": Key(TEXT, "auto", "HTRUN_PACKAGED_INSTALLER"),
 }
 """All settings but the map options, of which MapOptions knows. The default of TRANSPLANT.DIR is within HTRUN_DIR."""
 

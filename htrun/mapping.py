@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.choices import choose_delivery, usual_engine
 from htrun.creation import MapRequest, asked_options, check_request, create_map
+from htrun.delivery import import_packages
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
-from htrun.logs import start_logging
+from htrun.logs import get_logger, start_logging
 from htrun.maps import Map
 from htrun.options import InputFiles, MapOptions, inherited_options
 from htrun.settings import load
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+_logger = get_logger(__name__)
 Call = tuple["Iterable[Any]", "Mapping[str, Any]"]
 
 
@@ -192,6 +194,7 @@ def _create(
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
     delivery, _ = choose_delivery(None, engine, config)
+    import_packages(delivery, None, config, _logger.info)
     options = _checked(map_options)
     given = [] if options is None else [options]
     function = Function(func.func if isinstance(func, MappedFunction) else func)

@@ -331,7 +331,9 @@ class Map(Sequence[Any]):
         directory = self._control.directory
         text, _, brought = directory.call(component).decode("utf-8").partition("\t")
         names = {name: identifier for identifier, name in json.loads(brought)} if brought else {}
-        args, kwargs = parse_arguments(text, lambda name: TransferPath.parse(directory.files[names[name]]["given"]))
+        python = directory.info["versions"]["python"]
+        given = {name: directory.files[identifier]["given"] for name, identifier in names.items()}
+        args, kwargs = parse_arguments(text, lambda name: TransferPath.parse(given[name]), python)
         return tuple(args), kwargs
 
     # State

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import array
 import base64
+import io
 import json
-import pickle
 import re
 import sys
 from contextlib import closing
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from htrun.exceptions import InvalidOutputStatus
-from htrun.runner import wire
+from htrun.exceptions import InvalidOutputStatus, WrongPython
+from htrun.runner import pythons, wire
 from htrun.store import read_json
 
 if TYPE_CHECKING:
@@ -63,14 +63,16 @@ class Record:
         ------
         InvalidOutputStatus
             If the record does not hold one.
+        WrongPython
+            If another version of Python has pickled it, and it cannot be loaded here.
         Exception
             Whatever unpickling it raises.
         """
         data = self.data
         if "pickle" in data:
-            return pickle.loads(base64.b64decode(data["pickle"]))
+            return _loads(base64.b64decode(data["pickle"]), data.get("python"))
         if "pickle_file" in data:
-            return pickle.loads((self.directory / data["pickle_file"]).read_bytes())
+            return _loads((self.directory / data["pickle_file"]).read_bytes(), data.get("python"))
         output = self.output_json()
         if output is None:
             raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
@@ -106,6 +108,22 @@ class Record:
         except (OSError, ValueError):
             return {}
         return environment
+
+
+def _loads(pickled: bytes, python: str | None) -> Any:
+    """Return what a version of Python has pickled."""
+    advice = "load the map with Python %(python)s, or let it return data, not functions or classes of its own"
+    try:
+        return pythons.unpickler(python, advice)(io.BytesIO(pickled)).load()
+    except Exception as error:
+        if isinstance(error, pythons.WrongPython):
+            raise WrongPython(f"an output cannot be loaded: {error}") from None
+        if pythons.differs(python):
+            raise WrongPython(
+                f"an output that Python {python} has pickled does not load in {pythons.this_python()}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        raise
 
 
 _NONE, _COMPLETED, _ERRORED = 0, 1, 2

@@ -333,6 +333,7 @@ def config_of(chain: KnownSettings) -> Config:
         transplant_directory=_path(chain.get("TRANSPLANT.DIR") or directory / "transplants"),
         alternate_input_path=value("TRANSPLANT.ALTERNATE_INPUT_PATH"),
         assume_exists=value("TRANSPLANT.ASSUME_EXISTS"),
+        installer=value("PACKAGED.INSTALLER"),
         origins={name: chain.origin(name) for name in KEYS if name in chain},
     )
 

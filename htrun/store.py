@@ -220,7 +220,7 @@ class MapDirectory:
 
     @cached_property
     def delivered(self) -> dict[str, Any]:
-        """What was prepared to bring Python along: ``submit`` commands, and what the ``runner`` is told."""
+        """What was prepared to bring Python along; see ``delivery.Prepared``."""
         try:
             delivered: dict[str, Any] = read_json(self.delivery_file)
         except FileNotFoundError:
@@ -285,7 +285,7 @@ class DirectoryBuilder:
     """
 
     def __init__(self, parent: Path) -> None:
-        self.directory = MapDirectory(_make_temporary(parent))
+        self.directory = MapDirectory(make_temporary(parent))
         sweep(parent)
         self.directory.path.chmod(0o777 & ~_umask())
         self.directory.inner.mkdir(mode=0o700)
@@ -317,9 +317,10 @@ class DirectoryBuilder:
         if variadic:
             write_json(self.directory.options_file, variadic)
 
-    def write_delivery(self, submit: Mapping[str, str], runner: Mapping[str, Any]) -> None:
+    def write_delivery(self, submit: Mapping[str, str], runner: Mapping[str, Any], python: str | None) -> None:
         """Write what a delivery method has prepared."""
-        write_json(self.directory.delivery_file, {"submit": dict(submit), "runner": dict(runner)})
+        row = {"submit": dict(submit), "runner": dict(runner), "python": python}
+        write_json(self.directory.delivery_file, row)
 
     def write_remaps(self, remaps: Remaps) -> None:
         """Write where output files go, if any do."""
@@ -350,7 +351,8 @@ class DirectoryBuilder:
         remove_directory(self.directory.path)
 
 
-def _make_temporary(parent: Path) -> Path:
+def make_temporary(parent: Path) -> Path:
+    """Return a new directory for what is not there yet; ``sweep`` removes it if this process is killed."""
     while True:
         parent.mkdir(parents=True, exist_ok=True)
         # Another process may be tidying up the parent that it made for a map that came to nothing.

@@ -47,6 +47,8 @@ class Target:
         What has to be shipped, sorted by name; nothing for functions of installed packages.
     notes : tuple of str
         What the user should be told; usually nothing.
+    file : pathlib.Path or None
+        The file that its module was found in, if it was.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Target:
     function: Callable[..., Any]
     sources: tuple[Source, ...]
     notes: tuple[str, ...]
+    file: Path | None = None
 
     @property
     def made(self) -> dict[str, bytes]:
@@ -73,7 +76,9 @@ class _Place:
     modules: tuple[Module, ...] = ()
 
 
-def load(text: str, directory: Path | None = None) -> Target:
+def load(
+    text: str, directory: Path | None = None, before_import: Callable[[Path | None], object] | None = None
+) -> Target:
     """Import the function that a text names, and find the sources that it needs.
 
     Parameters
@@ -82,6 +87,8 @@ def load(text: str, directory: Path | None = None) -> Target:
         ``module:function`` or ``path/to/file.py:function``; ``::`` will do, and so will ``Class.method``.
     directory : pathlib.Path, optional
         What paths are relative to and what modules are imported from first; the current directory by default.
+    before_import : callable, optional
+        Is given the file of the module, if there is one, and may make more packages importable.
 
     Returns
     -------
@@ -107,6 +114,10 @@ def load(text: str, directory: Path | None = None) -> Target:
     _make_importable(roots)
     resolver = Resolver()
     place = _place(file, resolver) if file is not None else _find_module(where, resolver)
+    if before_import is not None:
+        before_import(place.file)
+        resolver = Resolver()
+        place = _place(file, resolver) if file is not None else _find_module(where, resolver)
     if not qualname:
         raise TargetError(text, _no_function(where, place, directory, resolver))
     for known in place.modules:
@@ -125,7 +136,9 @@ def load(text: str, directory: Path | None = None) -> Target:
         # Also under the name it is given here: processes that the function starts import it, and they know no file.
         files.setdefault(str(Path(shipped).with_name(place.module.rpartition(".")[2] + ".py")), place.file)
     sources = tuple(Source(path, name) for name, path in sorted(files.items()))
-    return Target(text, {"module": place.module, "qualname": qualname, "file": shipped}, function, sources, notes)
+    return Target(
+        text, {"module": place.module, "qualname": qualname, "file": shipped}, function, sources, notes, place.file
+    )
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
 from htrun.creation import MapRequest, asked_options, check_request, create_map
-from htrun.delivery import get_delivery
+from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
@@ -79,7 +79,14 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--delivery",
     metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
-    help="How Python gets to execute nodes: shared, assume, docker, singularity, transplant, auto.",
+    help="How Python gets to execute nodes: shared, assume, packaged, docker, singularity, transplant, auto.",
+)
+@click.option(
+    "--requirements",
+    metavar="FILE",
+    callback=_not_empty,
+    shell_complete=complete_files,
+    help="Packages to bring along; implies --delivery packaged.",
 )
 @click.option("--workers", type=int, callback=positive, help="Worker processes on this machine; by default one a CPU.")
 @click.option("--chunk-size", type=int, callback=positive, help="Components a job works from the start.")
@@ -126,7 +133,14 @@ def run(**options: Any) -> ExitCode:
     if options["detach"] and data_on_stdout:
         raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
     talk = Talk(data_on_stdout=data_on_stdout)
-    target = load_target(options["target"])
+    given = _given_delivery(options)
+    named = given or settings.delivery
+    brings = brings_packages(named)
+
+    def bring_packages(file: Path | None) -> None:
+        import_packages(named, file, settings, lambda text: click.echo(f"htrun: {text}", err=True))
+
+    target = load_target(options["target"], before_import=bring_packages if brings else None)
     for note in target.notes:
         click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"]) if options["engine"] else usual_engine(settings)
@@ -134,7 +148,7 @@ def run(**options: Any) -> ExitCode:
         why = settings.origin("ENGINE")
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
-    if options["delivery"] and engine.name == "local":
+    if given and engine.name == "local" and not brings:
         click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     asked = read_job_options(options)
     if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
@@ -143,7 +157,7 @@ def run(**options: Any) -> ExitCode:
     reason = engine.why_not()
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
-    delivery, why_delivery = choose_delivery(options["delivery"], engine, settings)
+    delivery, why_delivery = choose_delivery(given, engine, settings)
     whys = Whys(engine=why, delivery=why_delivery)
     request = _request(target, engine, delivery, options, asked)
     check_request(request, settings)
@@ -171,6 +185,17 @@ def run(**options: Any) -> ExitCode:
         return _leave(talk, map_)
     with map_.guard():
         return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
+
+
+def _given_delivery(options: dict[str, Any]) -> str | None:
+    """Return the delivery method that the command line asks for."""
+    delivery: str | None = options["delivery"]
+    if options["requirements"] is None:
+        return delivery
+    asked = f"packaged:{options['requirements']}"
+    if delivery not in (None, "packaged", asked):
+        raise UsageError(f"--requirements is for the delivery method packaged, not for {delivery}")
+    return asked
 
 
 def _request(target: Target, engine: Engine, delivery: str, options: dict[str, Any], asked: JobOptions) -> MapRequest:
@@ -225,10 +250,12 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:
         talk.say(f"options: {', '.join(asked)}")
-    if request.engine.name == "local":
-        talk.say(f"delivery: none needed: this Python, {sys.executable}")
-    else:
+    if request.engine.name != "local":
         talk.say(f"delivery: {request.delivery} ({whys.delivery}): {get_delivery(request.delivery).summary}")
+    elif brings_packages(request.delivery):
+        talk.say(f"delivery: {request.delivery} ({whys.delivery}): the packages, for this Python, {sys.executable}")
+    else:
+        talk.say(f"delivery: none needed: this Python, {sys.executable}")
 
 
 def _show_calls(

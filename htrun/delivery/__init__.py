@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
@@ -29,10 +30,13 @@ class Prepared(NamedTuple):
         own.
     runner : mapping
         What the runner is told, as JSON (``job.json``).
+    python : str or None
+        The minor version that the node's own python3 has to be of, such as ``3.11``, if that is not all one.
     """
 
     submit: Mapping[str, str]
     runner: Mapping[str, Any] = {}
+    python: str | None = None
 
 
 class Delivery(Protocol):
@@ -42,6 +46,11 @@ class Delivery(Protocol):
     is no colon. It raises UsageError where that is not what it needs. It may have an attribute ``complete``, a function
     that takes this text and the settings and returns the text that is kept with the map, what was left to the settings
     filled in; or raises HtrunError, where the method cannot be used here.
+
+    The class of one that brings packages along may have a method ``here(target, settings, say)``: it returns the
+    directory of this machine that has them (pathlib.Path), and tells ``say`` what takes its time. They are imported
+    from there when the target is, before ``prepare``; and by the engine local, for which ``prepare`` is called then as
+    well.
 
     Attributes
     ----------
@@ -70,12 +79,15 @@ class Place(NamedTuple):
     path : pathlib.Path
         Where the map's directory is going to be.
     settings : Config
+    target : pathlib.Path or None
+        The file that the target is in, if it was found in one.
     """
 
     tag: str
     directory: MapDirectory
     path: Path
     settings: Config
+    target: Path | None = None
 
 
 AUTO = "auto"
@@ -216,6 +228,26 @@ def register_delivery_method(
         if not callable(function):
             raise UsageError(f"the delivery method {name} needs functions of the map's tag and path, not {function!r}")
     _registered[name] = partial(Registered, name, descriptors_func, setup_func)
+
+
+def brings_packages(text: str) -> bool:
+    """Tell whether a delivery method, if there is one, serves targets where no Python has to be brought to as well."""
+    try:
+        return text != AUTO and hasattr(_maker(text)[0], "here")
+    except UnknownPythonDeliveryMethod:
+        return False
+
+
+def import_packages(text: str, target: Path | None, settings: Config, say: Callable[[str], object]) -> None:
+    """Let this process import what a delivery method brings along for a target; what is installed here comes first.
+
+    Raises HtrunError.
+    """
+    if brings_packages(text):
+        delivery: Any = get_delivery(text)
+        directory = str(delivery.here(target, settings, say))
+        if directory not in sys.path:
+            sys.path.append(directory)
 
 
 def no_argument(name: str, argument: str | None) -> None:

@@ -85,16 +85,16 @@ class Engine(Protocol):
         """Return what this engine runs on, in a few words for the header of a run."""
         ...
 
-    def nodes(self) -> Nodes:
-        """Return what is known of the machines where components run. Raises EngineError."""
-        ...
-
     def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
         """Raise UsageError if there are URLs that components cannot get files from, or send files to.
 
         Nothing is asked for on the net. Some protocols need credentials, which are among the submit commands whose
         names are ``options``.
         """
+        ...
+
+    def nodes(self) -> Nodes:
+        """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 PATH_KEY = "$path"
 
 
-def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], list[tuple[str, str]]]:
+def decode_call(
+    line: bytes, scratch: str, python: str | None = None
+) -> tuple[list[Any], dict[str, Any], list[tuple[str, str]]]:
     """Return what a line of the file of calls says.
 
     Parameters
@@ -29,6 +31,8 @@ def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], l
         Without its newline.
     scratch : str
         The directory that the component runs in.
+    python : str, optional
+        The version of the Python that has encoded it.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def decode_call(line: bytes, scratch: str) -> tuple[list[Any], dict[str, Any], l
         The id of each file to bring along, and where it lands, relative to `scratch`.
     """
     call = line.partition(b"\t")[0]
-    args, kwargs = parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name))
+    args, kwargs = parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name), python)
     return args, kwargs, brought_files(line)
 
 
@@ -48,8 +52,10 @@ def brought_files(line: bytes) -> list[tuple[str, str]]:
     return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
 
 
-def parse_arguments(text: str, file: Callable[[str], object]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and the keyword arguments of a call; see ``parse_call``.
+def parse_arguments(
+    text: str, file: Callable[[str], object], python: str | None = None
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional and the keyword arguments of a call; see ``parse_call`` and ``decode_call``.
 
     In a pickle, a file to bring along is an object with a persistent id: where it lands.
     """
@@ -60,9 +66,10 @@ def parse_arguments(text: str, file: Callable[[str], object]) -> tuple[list[Any]
         return [], value
     import base64
     import io
-    import pickle
 
-    class Unpickler(pickle.Unpickler):
+    from .pythons import MOVE, unpickler
+
+    class Unpickler(unpickler(python, MOVE)):  # type: ignore[misc]
         def persistent_load(self, pid: Any) -> object:
             return file(pid)
 

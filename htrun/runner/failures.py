@@ -99,9 +99,8 @@ def _describe(error: BaseException, sources: str, budget: list[int]) -> dict[str
 
 
 def _type_name(kind: type) -> str:
-    return (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "." + kind.__qualname__
-    )
+    bare = kind.__module__ in ("builtins", "__main__") or kind.__module__.rpartition(".")[0] == __package__
+    return kind.__qualname__ if bare else kind.__module__ + "." + kind.__qualname__
 
 
 def _message(error: BaseException) -> str:

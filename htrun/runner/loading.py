@@ -18,7 +18,9 @@ pickled_files: set[str] = set()
 """The files, or cells of notebooks, that functions from pickles were written in."""
 
 
-def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Callable[..., Any]:
+def load_function(
+    reference: Mapping[str, str | None], sources_dir: str, python: str | None = None
+) -> Callable[..., Any]:
     """Import a target from the directory that its sources were brought to.
 
     Parameters
@@ -28,6 +30,8 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
         cannot be imported by a name of its own. Or ``pickle``: the file there that holds a function which exists in
         memory only.
     sources_dir : str
+    python : str, optional
+        The version of the Python that has made the pickle.
 
     Returns
     -------
@@ -48,17 +52,18 @@ def load_function(reference: Mapping[str, str | None], sources_dir: str) -> Call
     # As for a script without arguments, so that what is a program as well finds none that are not its own.
     sys.argv = [os.path.join(directory, file or str(reference["module"]).replace(".", os.sep) + ".py")]
     if reference.get("pickle"):
-        return _unpickle(os.path.join(directory, str(reference["pickle"])))
+        return _unpickle(os.path.join(directory, str(reference["pickle"])), python)
     module = import_module(str(reference["module"]), os.path.join(directory, file) if file else None)
     function: Callable[..., Any] = attrgetter(str(reference["qualname"]))(module)
     return function
 
 
-def _unpickle(path: str) -> Callable[..., Any]:
+def _unpickle(path: str, python: str | None) -> Callable[..., Any]:
     """Load a function from its pickle, and the lines of its source for error reports."""
     import json
     import linecache
-    import pickle
+
+    from .pythons import MOVE, unpickler
 
     with open(path + ".lines", encoding="utf-8", errors="surrogateescape") as file:
         for name, text in json.load(file).items():
@@ -66,7 +71,7 @@ def _unpickle(path: str) -> Callable[..., Any]:
             linecache.cache[name] = (len(text), None, lines, name)  # without a time it is never looked for on the disk
             pickled_files.add(name)
     with open(path, "rb") as pickled:
-        function: Callable[..., Any] = pickle.load(pickled)
+        function: Callable[..., Any] = unpickler(python, MOVE)(pickled).load()
     return function
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import zipimport
+from typing import TYPE_CHECKING
 
 from . import failures, wire
 from .access_point import AccessPoint
@@ -14,6 +16,9 @@ from .calls import Calls, index_lines
 from .outputs import refuse_directory
 from .records import recorded_components
 from .supervisor import Spec, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OWN_NAMES = (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT)
 _OWN_PREFIXES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.CHECKPOINT, wire.REMAP)
@@ -38,6 +43,13 @@ def main() -> int:
     if attempt > 1:
         access_point.fetch()
     _send_back_again(top)
+    packages = None
+    if "packages" in job:
+        from .packages import unpack
+
+        packages = os.path.join(top, wire.PACKAGES)
+        with _telling_of_full_disks(top):
+            unpack(os.path.join(top, job["packages"]), packages, job["python"])
 
     calls_path = os.path.join(top, wire.CALLS)
     with open(calls_path, "rb") as file:
@@ -51,6 +63,8 @@ def main() -> int:
             sources,
             lambda name: os.path.join(top, name),
             attempt,
+            python=job["python"],
+            packages=packages,
             checkpoints=top,
             remaps=lambda component: remaps.get(str(component), {}),
             send=lambda path, name: _send(path, os.path.join(top, name)),
@@ -64,18 +78,24 @@ def main() -> int:
         max_failures=job["max_failures"],
     )
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-    try:
+    with _telling_of_full_disks(top):
         if supervisor.run():
             return 0
         if job["max_failures"] and supervisor.failures >= job["max_failures"]:
             return wire.STOPPED
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return 1
+
+
+@contextlib.contextmanager
+def _telling_of_full_disks(top: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if failures.is_no_space(error):
             sys.exit("there is no space left on the disk of %s on %s" % (top, os.uname().nodename))
         raise
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)
-    return 1
 
 
 def _send_back_again(top: str) -> None:

@@ -53,6 +53,10 @@ class Spec:
         Called in the worker when a component has its record, and when one has saved a checkpoint, in the file given.
     fetch : callable
         Writes what is behind a URL to a path; raises OSError with the one that is to blame as its filename.
+    python : str or None
+        The version of the Python that has made the map.
+    packages : str or None
+        The directory of packages that came along for it.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class Spec:
         after_component: Callable[[], None] = lambda: None,
         after_checkpoint: Callable[[str], None] = lambda _: None,
         fetch: Callable[[str, str], None] | None = None,
+        python: str | None = None,
+        packages: str | None = None,
     ) -> None:
         self.reference = reference
         self.sources = os.path.abspath(sources)
@@ -76,6 +82,8 @@ class Spec:
         self.attempt = attempt
         self.checkpoints = checkpoints
         self.holds = holds
+        self.python = python
+        self.packages = packages
         self.remaps = remaps
         self.send = send
         self.after_component = after_component

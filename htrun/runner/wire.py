@@ -25,6 +25,10 @@ BUNDLE = "htrun.pyz"
 JOB = "job.json"
 SOURCES = "sources"
 
+# What the delivery method packaged brings along, and where it is unpacked.
+PACKAGES_ARCHIVE = "packages.zip"
+PACKAGES = "packages"
+
 SCRATCH = "scratch"
 OUTPUTS = "outputs"
 """The directory of a component's output files, beside that in which it runs."""

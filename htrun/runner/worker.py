@@ -137,7 +137,7 @@ class Worker:
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
             function = self.function or self._load()
-            args, kwargs, _ = decode_call(call, self.scratch)  # only now: it may need modules of the function's sources
+            args, kwargs, _ = decode_call(call, self.scratch, self.spec.python)  # it may need the function's modules
             tick = time.perf_counter()
             result = function(*args, **kwargs)
             wall = time.perf_counter() - tick
@@ -228,7 +228,11 @@ class Worker:
             error, traceback = self.load_error
             raise error.with_traceback(traceback)
         try:
-            self.function = load_function(self.spec.reference, self.spec.sources)
+            if self.spec.packages is not None:
+                from . import packages
+
+                packages.use(self.spec.packages, self.spec.python)
+            self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
             self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (

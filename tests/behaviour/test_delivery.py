@@ -129,7 +129,7 @@ def test_byte_code_of_another_python_is_refused(
     monkeypatch.setenv("HTRUN_DELIVERY", f"docker:{docker_images[other]}")
     map_ = htrun.map(lambda x: x, [1])
     with pytest.raises(
-        htrun.exceptions.MapComponentError, match=f"this is Python {other}, which cannot run its byte code"
+        htrun.exceptions.MapComponentError, match=rf"byte code by Python .*, which Python {other}\..* cannot run"
     ):
         map_.get(0)
 
@@ -215,7 +215,7 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
     assert condor.outputs()[0]["output"] == "for t"
     assert "ferry needs a python" in condor("m.py:f", "--delivery", "ferry", code=4).stderr
     assert "shared, ferry" not in condor("m.py:f", "--delivery", "boat", code=4).stderr
-    assert "docker, ferry, shared" in condor("m.py:f", "--delivery", "boat", code=4).stderr
+    assert "docker, ferry, packaged, shared" in condor("m.py:f", "--delivery", "boat", code=4).stderr
     assert (
         "the delivery method wreck is installed, but cannot be loaded"
         in condor("m.py:f", "--delivery", "wreck", code=4).stderr

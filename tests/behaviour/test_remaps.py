@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from tests.behaviour.conftest import Shell
     from tests.parts.servers import S3, FileServer
 
+
+@pytest.fixture(scope="session")
+def trusted() -> str:
+    """Return the file with the authority that S3 on this machine is certified by, from the home of who runs the tests."""
+    return str(certificate())
+
+
 FUNCTION = "def f(n):\n    return n\n"
 
 
@@ -131,7 +138,7 @@ def test_outputs_go_to_servers(shell: Shell, http_server: FileServer) -> None:
     assert tree(shell.path() / "files/0") == {"b.txt": b"b.txt 1", "sub/tree/x": b"x 1"}
 
 
-def test_outputs_go_to_s3(shell: Shell, s3: S3) -> None:
+def test_outputs_go_to_s3(shell: Shell, s3: S3, trusted: str) -> None:
     """The example of HTMap's manual: a file from a bucket goes back there under another name."""
     bucket = s3.bucket(f"bucket-{shell.engine}")
     s3.put(bucket, "in.txt", b"from the bucket\n")
@@ -147,15 +154,15 @@ def test_outputs_go_to_s3(shell: Shell, s3: S3) -> None:
     )
     credentials = [f"-o{name}={value}" for name, value in s3.commands.items()]
     to = s3.url(bucket, "dir/out $(component)=.txt")
-    env = {"AWS_CA_BUNDLE": str(certificate())}
+    env = {"AWS_CA_BUNDLE": trusted}
     shell.run("m.py:move_file", [s3.url(bucket, "in.txt")], "--output-remap", f"in.txt={to}", *credentials, env=env)
     assert s3.get(bucket, "dir/out 0=.txt") == b"from the bucket\n"
     assert not (shell.path() / "files/0").exists() or tree(shell.path() / "files/0") == {}
 
 
-def test_outputs_go_to_s3_from_python(api: Shell, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_go_to_s3_from_python(trusted: str, api: Shell, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is so from Python too, and the component's directory of output files is empty."""
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate()))
+    monkeypatch.setenv("AWS_CA_BUNDLE", trusted)
     bucket = s3.bucket(f"python-{api.engine}")
     s3.put(bucket, "in.txt", b"1" * 1000)
 

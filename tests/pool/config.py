@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,11 +76,15 @@ NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
+
+# That of the tests, which jobs find as python3 where it matters.
+PythonVersion = "{python}"
+STARTD_ATTRS = $(STARTD_ATTRS) PythonVersion
 """
 
 
 def text(directory: Path, programs: Programs, equipment: Equipment) -> str:
     """Return the pool's configuration; `HTRUN_TEST_POOL_CONFIG` may name a file with further settings."""
     more = os.environ.get("HTRUN_TEST_POOL_CONFIG", "")
-    own = TEXT.format(directory=directory, programs=programs, more=more, cpus=CPUS)
+    own = TEXT.format(directory=directory, programs=programs, more=more, cpus=CPUS, python=platform.python_version())
     return own + equipment.config()

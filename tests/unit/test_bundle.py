@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-import os
+import operator
+import platform
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
 from htrun.engines.htcondor.bundle import write_bundle
+from htrun.exceptions import WrongPython
+from htrun.functions import Function
+from htrun.records import Record
 from htrun.store import DirectoryBuilder
+from htrun.targets import load
+from htrun.transfers import FileTable
+from tests.tools.pythons import pythons
+
+if TYPE_CHECKING:
+    from htrun.targets import Target
 
 SOURCE = """
 import datetime
@@ -32,23 +44,6 @@ def f(number, path: Path):
         return lambda: 1
     return [list(sys.version_info[:2]), path.read_text(), sorted(os.listdir())]
 """
-
-
-def pythons() -> dict[str, str]:
-    """Return this Python, and the others from 3.8 on that are on the PATH or were installed by pyenv, by version."""
-    installed = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    installed += sorted((Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")).glob("versions/*/bin"))
-    found = {"{}.{}".format(*sys.version_info): sys.executable}
-    for minor in range(8, 20):
-        for path in (folder / f"python3.{minor}" for folder in installed):
-            if f"3.{minor}" not in found and os.access(path, os.X_OK) and runs(path):
-                found[f"3.{minor}"] = str(path)
-    return found
-
-
-def runs(python: Path) -> bool:
-    """Tell whether a Python runs: pyenv has programs of such names that do not."""
-    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 PYTHONS = pythons()
@@ -81,3 +76,78 @@ def test_the_bundle_needs_nothing_but_python(tmp_path: Path, python: str) -> Non
     assert records[3]["output"] == {"2020-01-01": [1, 2]}
     assert "pickle" in records[4]
     assert (job / "stdout").read_text() == "".join(f"out {n}\n" for n in range(6))
+
+
+def run_job(tmp_path: Path, python: str, target: Function | Target, calls: list[bytes]) -> list[Record]:
+    """Run a job with all calls of a map in a Python, and return the records."""
+    builder = DirectoryBuilder(tmp_path)
+    builder.write_sources([(source.path, source.name) for source in target.sources], target.made)
+    versions = {"python": platform.python_version()}
+    info = {"format": 1, "components": len(calls), "target": {"reference": target.reference}, "versions": versions}
+    builder.write_info(info)
+    job = tmp_path / "job"
+    job.mkdir()
+    write_bundle(builder.directory, job / "htrun.pyz")
+    header = json.dumps({"components": [[0, len(calls)]]}).encode()
+    (job / "calls.jsonl").write_bytes(b"".join(line + b"\n" for line in [header, *calls]))
+    done = subprocess.run([python, "htrun.pyz"], cwd=job, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return [Record(line, job) for line in (job / "records.jsonl").read_bytes().splitlines()]
+
+
+def is_this(python: str) -> bool:
+    """Tell whether a Python is of this one's minor version."""
+    return python == sys.executable
+
+
+def check_refusal(record: Record, version: str) -> None:
+    """Check that an error says which Python has made what, which one is there, and what to do."""
+    error = record.data["error"]
+    assert error["type"] == "WrongPython"
+    assert error["frames"] == []
+    assert f"byte code by Python {platform.python_version()}, which Python {version}." in error["message"]
+    assert "FILE.py:FUNCTION" in error["message"]
+
+
+@pytest.mark.parametrize(("version", "python"), PYTHONS.items(), ids=PYTHONS)
+def test_byte_code_of_another_python_is_refused(tmp_path: Path, version: str, python: str) -> None:
+    """A function with byte code runs in the Python that has pickled it, and is an error that says so in others."""
+    function = Function(lambda x: x + 1)
+    records = run_job(tmp_path, python, function, [function.encode([n], {}, FileTable()) for n in (1, 2)])
+    if is_this(python):
+        assert [record.value() for record in records] == [2, 3]
+    else:
+        for record in records:
+            check_refusal(record, version)
+
+
+@pytest.mark.parametrize(("version", "python"), PYTHONS.items(), ids=PYTHONS)
+def test_what_has_no_byte_code_is_loaded_by_any_python(tmp_path: Path, version: str, python: str) -> None:
+    """A function that travels by reference, and arguments without byte code, do anywhere; others are refused alone."""
+    function = Function(operator.itemgetter("x"))
+    given = [datetime.date(2020, 1, 1), PurePosixPath("a/b"), lambda: 1, complex(1, 2)]
+    records = run_job(tmp_path, python, function, [function.encode([{"x": x}], {}, FileTable()) for x in given])
+    for record, x in zip(records, given, strict=True):
+        if callable(x) and not is_this(python):
+            check_refusal(record, version)
+        elif not callable(x):
+            assert record.value() == x
+
+
+@pytest.mark.parametrize(("version", "python"), PYTHONS.items(), ids=PYTHONS)
+def test_results_of_another_python(tmp_path: Path, version: str, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are loaded here whatever Python has pickled them, but for byte code, of which the error says that."""
+    (tmp_path / "m.py").write_text(
+        "import pathlib\n\ndef f(n):\n    return [pathlib.PurePosixPath('a'), lambda: n, {1: (2,)}][n]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    records = run_job(tmp_path, python, load("m.py:f"), [b"[%d]" % n for n in range(3)])
+    assert [records[n].value() for n in (0, 2)] == [PurePosixPath("a"), {1: (2,)}]
+    if is_this(python):
+        assert records[1].value()() == 1
+    else:
+        with pytest.raises(
+            WrongPython,
+            match=rf"byte code by Python {version}\..*, which Python .* load the map with Python {version},",
+        ):
+            records[1].value()

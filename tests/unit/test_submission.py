@@ -104,7 +104,7 @@ def test_an_argument_that_means_nothing_is_refused(text: str) -> None:
 def test_what_is_not_installed_is_told_with_what_is() -> None:
     """A name that no engine or delivery method has is an error that lists those there are."""
     with pytest.raises(
-        UnknownPythonDeliveryMethod, match="there are auto, assume, docker, shared, singularity, transplant"
+        UnknownPythonDeliveryMethod, match="there are auto, assume, docker, packaged, shared, singularity, transplant"
     ):
         get_delivery("ferry")
     with pytest.raises(UnknownEngine, match="there are auto, htcondor, local"):

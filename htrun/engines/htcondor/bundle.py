@@ -49,6 +49,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
     job = {
         "reference": directory.info["target"]["reference"],
         "sources": list(sources),
+        "python": directory.info.get("versions", {}).get("python"),
         "max_failures": directory.info.get("options", {}).get("max_failures", 0),
         **directory.delivered["runner"],
     }

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, transfer, waiting
+from htrun.engines.htcondor import eventlog, machines, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -85,6 +85,10 @@ class HTCondorEngine:
         """Return the name of the schedd."""
         return f"schedd {schedd_name()}"
 
+    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
+        """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
+        transfer.check_urls(urls, options)
+
     def nodes(self) -> Nodes:
         """Return what the pool's collector knows of its machines; see ``Engine``."""
         domain = filesystem_domain()
@@ -95,13 +99,10 @@ class HTCondorEngine:
         sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
         return Nodes(len(machines), sharing, domain, docker)
 
-    def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:
-        """Refuse URLs that no submit description can hold, or that lack credentials; see ``Engine``."""
-        transfer.check_urls(urls, options)
-
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Submit components as one cluster; see ``Engine``."""
         self._check()
+        machines.check(machines.needed(directory))
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
@@ -177,7 +178,7 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            directory.delivered["submit"],
+            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
             directory.variadic_options,
             directory.delivery_names(),
             items[0],

@@ -38,16 +38,16 @@ class LocalEngine:
         """Return how many processors there are."""
         return f"this machine, {usable_cpus()} CPUs"
 
-    def nodes(self) -> Nodes:
-        """Return what is known of this machine; see ``Engine``."""
-        return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
-
     def check_urls(self, urls: Collection[str], options: Collection[str]) -> None:  # noqa: ARG002
         """Refuse URLs that nothing on this machine can fetch or send; see ``Engine``."""
         if urls:
             from htrun.engines.local import remote  # only now: most maps do without
 
             remote.check(urls)
+
+    def nodes(self) -> Nodes:
+        """Return what is known of this machine; see ``Engine``."""
+        return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
 
     def submit(self, directory: MapDirectory, components: Ranges) -> None:
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""

@@ -19,6 +19,7 @@ from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.outputs import refuse_directory
+from htrun.runner.packages import unpack
 from htrun.runner.supervisor import Spec, Supervisor
 from htrun.state import fold
 from htrun.urls import is_url
@@ -65,6 +66,8 @@ def work(directory: MapDirectory) -> bool:
             remaps=directory.remaps,
             send=lambda path, destination: _send(path, destination, submit_options),
             fetch=lambda url, path: remote.fetch(url, path, submit_options),
+            python=info["versions"]["python"],
+            packages=_packages(directory),
         ),
         Calls(str(directory.calls), directory.offsets(), range(directory.components)),
         todo,
@@ -100,6 +103,18 @@ def _send(path: str, destination: str, options: Mapping[str, str]) -> None:
         remote.send(path, destination, options)
     else:
         move(Path(path), Path(destination))
+
+
+def _packages(directory: MapDirectory) -> str | None:
+    """Return the directory of the packages that were brought along: the cache's, or one that is the map's own."""
+    runner = directory.delivered["runner"]
+    if "packages" not in runner:
+        return None
+    if os.path.isdir(runner["installed"]):  # noqa: PTH112 (a text, as it goes on sys.path)
+        return str(runner["installed"])
+    unpacked = str(directory.inner / wire.PACKAGES)
+    unpack(str(directory.delivery / runner["packages"]), unpacked, directory.info["versions"]["python"])
+    return unpacked
 
 
 def _carry_out_orders(
