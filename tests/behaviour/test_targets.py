@@ -370,7 +370,7 @@ def test_delivery_assume_runs_the_nodes_own_python(condor: Shell) -> None:
     assert os.path.dirname(sys.executable) not in row
     assert condor("stdout", "t", 0).stdout == "some data\n"
     done = condor("m.py:f", "--args", "-", "--delivery", "nonsense", code=4, input="1\n")
-    assert "auto, assume, docker, shared, singularity, transplant" in done.stderr
+    assert "auto, assume, docker, packaged, shared, singularity, transplant" in done.stderr
 
 
 def parse_repr(shell: Shell) -> str:

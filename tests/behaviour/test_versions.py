@@ -10,8 +10,7 @@ import pytest
 
 import htrun
 from tests.behaviour.programs import run
-from tests.behaviour.wheels import node_python, requirements, wheel
-from tests.tools.pythons import pythons
+from tests.behaviour.wheels import requirements, wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +19,7 @@ if TYPE_CHECKING:
 
 HERE = "{}.{}".format(*sys.version_info)
 VERSIONS = ["3.9", "3.11", "3.13"]
-
-
-@pytest.fixture
-def other() -> tuple[str, str]:
-    """Return another version of Python that is on this machine, and its program."""
-    for version, program in pythons().items():
-        if version != HERE:
-            return version, program
-    pytest.skip("this machine has no other Python")
+OTHER = "3.9" if HERE != "3.9" else "3.13"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -81,16 +72,15 @@ def check(message: str, version: str) -> None:
     assert "FILE.py:FUNCTION" in message
 
 
-def test_a_pickled_function_on_a_node_with_another_python(condor: Shell, other: tuple[str, str]) -> None:
-    """The same holds for a node's own Python; and an argument with byte code is the error of its component alone."""
-    version, program = other
+def test_a_pickled_argument_in_another_python(condor: Shell, docker_images: Mapping[str, str]) -> None:
+    """An argument with byte code is the error of its component alone; what needs none runs."""
     script = """
         import operator
         import sys
         import htrun
 
         htrun.settings["DELIVERY_METHOD"] = "assume"
-        options = htrun.MapOptions(environment=sys.argv[1])
+        options = htrun.MapOptions(container_image=sys.argv[1])
         one = htrun.map(lambda x: x, [1], tag="one", map_options=options)
         two = htrun.map(operator.itemgetter(0), [[5], [lambda: 1]], tag="two", map_options=options)
         for map in one, two:
@@ -99,25 +89,25 @@ def test_a_pickled_function_on_a_node_with_another_python(condor: Shell, other: 
         print(one.get_err(0).exception_msg)
         print(two.get_err(1).exception_msg)
     """
-    value = run(condor, script, node_python(condor, program)[1].partition("=")[2]).splitlines()
+    value = run(condor, script, f"docker://{docker_images[OTHER]}").splitlines()
     assert value[0] == "5"
-    check(value[1], version)
-    check(value[2], version)
+    check(value[1], OTHER)
+    check(value[2], OTHER)
 
 
-def test_packages_for_another_python_than_the_nodes(condor: Shell, other: tuple[str, str]) -> None:
+def test_packages_for_another_python_than_the_nodes(condor: Shell, docker_images: Mapping[str, str]) -> None:
     """Where the node's Python is of another version than the packages, each component says so, and what to do."""
-    version, program = other
     wheel(condor.cwd / "wheels", "parcel")
     requirements(condor, "parcel")
     condor.write("f.py", "import parcel\n\ndef f(x):\n    return x\n")
     condor.jsonl("in.jsonl", [1, 2])
-    words = ["--args", "in.jsonl", "--requirements", "r.txt", *node_python(condor, program), "--chunk-size", "2"]
+    words = ["--args", "in.jsonl", "--requirements", "r.txt", "--chunk-size", "2"]
+    words += ["-o", f"container_image=docker://{docker_images[OTHER]}"]
     done = condor("f.py:f", "--tag", "t", *words, code=1)
     errors = [row["error"] for row in condor.errors()]
     assert [error["type"] for error in errors] == ["WrongPython"] * 2
-    assert f"for Python {HERE}, and here is Python {version}." in errors[0]["message"]
-    assert f"run htrun with Python {version}" in errors[0]["message"]
+    assert f"for Python {HERE}, and here is Python {OTHER}." in errors[0]["message"]
+    assert f"run htrun with Python {OTHER}" in errors[0]["message"]
     assert "2 errored" in done.stderr.splitlines()[-1]
 
 
