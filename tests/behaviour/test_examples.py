@@ -10,12 +10,14 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.behaviour.conftest import until
 from tests.behaviour.wheels import node_python
 
 if TYPE_CHECKING:
@@ -197,7 +199,38 @@ def check_spelling(checkout: Checkout) -> None:
     assert [row["distance"] for row in rows][:4] == [1, 1, 1, 2]
 
 
+def check_diffusion(checkout: Checkout) -> None:
+    """The mean squared distance is the number of steps, with an error of it over the root of the number of walkers."""
+    outputs = checkout.completed("diffusion-example")
+    for number, case in enumerate(checkout.read_lines("examples/inputs/walks.jsonl")):
+        rows = checkout.table(f"results/diffusion-example/files/{number}/distances.csv")
+        assert [int(row["step"]) for row in rows] == list(range(1, case["steps"] + 1))
+        assert float(rows[-1]["distance"]) == pytest.approx(outputs[number]["distance"], rel=1e-5)
+        assert float(rows[0]["distance"]) == 1
+        for row in rows[:: case["steps"] // 10]:
+            step = int(row["step"])
+            assert abs(float(row["distance"]) - step) < 5 * step / case["walkers"] ** 0.5
+        assert 0.5 < outputs[number]["returned"] < 0.9  # all would in the end, which takes long
+
+
+def test_an_interrupted_walk_has_the_same_result(checkout: Checkout) -> None:
+    """A walk that is vacated goes on from its checkpoint, and comes to the same result as one that is left alone."""
+    shell = checkout.shell
+    case = {"walkers": 1000, "steps": 3000, "seed": 5}
+    words = ["examples/diffusion.py:walk", "--args", shell.jsonl("case.jsonl", [case]), "--overwrite"]
+    shell(*words, "--tag", "alone")
+    shell(*words, "--tag", "t", "--detach")
+    until(lambda: shell.counts() == {"RUNNING": 1}, "it runs")
+    time.sleep(1.5)
+    shell("vacate", "t")
+    shell("wait", "t")
+    assert shell.outputs("t") == shell.outputs("alone")
+    files = [(shell.path(tag) / "files/0/distances.csv").read_bytes() for tag in ("t", "alone")]
+    assert files[0] == files[1]
+
+
 CHECKS: dict[str, Callable[[Checkout], None]] = {
+    "diffusion.py": check_diffusion,
     "ising.py": check_ising,
     "kmers.py": check_kmers,
     "pipeline/Makefile": check_pipeline,
