@@ -56,7 +56,8 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}
     for name, file in files.items():
         contents[name] = file.read_bytes()
-        contents[f"{name}c"] = _compiled(name, file)
+        if not name.startswith("htchirp/"):  # which jobs need late, if at all
+            contents[f"{name}c"] = _compiled(name, file)
     contents |= {f"{wire.SOURCES}/{name}": file.read_bytes() for name, file in sources.items()}
     with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in contents.items():
