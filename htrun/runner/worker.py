@@ -125,7 +125,7 @@ class Worker:
         os.environ[wire.COMPONENT_VARIABLE] = str(component)
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
-        notes = []  # what is only there to be told if there is any
+        notes = []  # what is only there to be told if there is any; lists of files, which may be long, come last
         tick = time.perf_counter()
         try:
             self._enter_scratch()
@@ -151,7 +151,7 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
         try:
-            notes += self._take_outputs(component)
+            notes = self._take_outputs(component) + notes
         except Exception as exception:
             if failures.is_no_space(exception):
                 raise

@@ -189,6 +189,26 @@ def test_a_large_file_comes_back_whole(shell: Shell) -> None:
     assert row["output"] == digest.hexdigest()
 
 
+def test_files_of_a_component_that_brings_many_along(shell: Shell) -> None:
+    """However long the list of files before the call is in a record, output files are found behind it."""
+    for number in range(50):
+        shell.write(f"inputs/{number}-{'long' * 20}.txt", "")
+    shell.write(
+        "m.py",
+        """\
+        from pathlib import Path
+
+        import htrun
+
+        def f(inputs: Path):
+            Path("out.txt").write_text(str(len(list(inputs.iterdir()))))
+            htrun.transfer_output_files("out.txt")
+        """,
+    )
+    shell.run("m.py:f", [["inputs"]])
+    assert tree(shell.path() / "files") == {"0/out.txt": b"50"}
+
+
 def test_output_files_in_python(api: Shell) -> None:
     """``Map.output_files`` has the directory of each component; one without files has an empty one."""
 
