@@ -21,20 +21,51 @@ class Place:
     ----------
     scratch : str
         Its working directory; beside it there is room for what htrun keeps of it.
-    checkpoint : str
-        The file that its checkpoint is kept in.
-    on_checkpoint : callable, optional
-        Called once there is a new one.
+    checkpoints : str
+        The directory of checkpoints.
+    on_checkpoint : callable
+        Called with the file of a checkpoint once it has been saved.
+    component : int
+        Which one it is.
+
+    Attributes
+    ----------
+    outputs : str
+        The directory of its output files; while it is not there, the component has called nothing of this module.
     """
 
-    def __init__(self, scratch: str, checkpoint: str, on_checkpoint: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, scratch: str, checkpoints: str, on_checkpoint: Callable[[str], None] = lambda _: None, component: int = -1
+    ) -> None:
         self.scratch = scratch
-        self.checkpoint = checkpoint
-        self.on_checkpoint = on_checkpoint or (lambda: None)
+        self.outputs = os.path.join(os.path.dirname(scratch), wire.OUTPUTS)
+        self.component = component
+        self.on_checkpoint = on_checkpoint
+        self._checkpoints = checkpoints
+
+    @property
+    def checkpoint(self) -> str:
+        """The file that its checkpoint is kept in."""
+        return checkpoint_path(self._checkpoints, self.component)
 
 
 current: Place | None = None
-"""Set by the worker for the component that it runs, whatever the function does to the environment."""
+"""Set by the worker, whatever the functions that it runs do to the environment."""
+
+
+def checkpoint_path(directory: str, component: int) -> str:
+    """Return where the checkpoint of a component is kept in the directory of checkpoints."""
+    return "%s/%s%d" % (directory, wire.CHECKPOINT, component)
+
+
+def saved(directory: str) -> set[int]:
+    """Return the components that have a checkpoint."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return set()
+    numbers = (name[len(wire.CHECKPOINT) :] for name in names if name.startswith(wire.CHECKPOINT))
+    return set(map(int, filter(str.isdecimal, numbers)))
 
 
 def _place() -> Place | None:
@@ -43,8 +74,8 @@ def _place() -> Place | None:
     environ = os.environ  # a process that the function has started
     if environ.get(wire.ON_EXECUTE) != "1" or wire.SCRATCH_VARIABLE not in environ:
         return None
-    checkpoint = wire.CHECKPOINT + environ.get(wire.COMPONENT_VARIABLE, "")
-    return Place(environ[wire.SCRATCH_VARIABLE], os.path.join(environ[wire.CHECKPOINTS_VARIABLE], checkpoint))
+    component = int(environ[wire.COMPONENT_VARIABLE])
+    return Place(environ[wire.SCRATCH_VARIABLE], environ[wire.CHECKPOINTS_VARIABLE], component=component)
 
 
 def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
@@ -72,7 +103,7 @@ def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
     place = _place()
     if place is None:
         return
-    staged = os.path.join(os.path.dirname(place.scratch), wire.OUTPUTS)
+    staged = place.outputs
     for given in paths:
         path, name = _locate(given, place.scratch)
         if name == os.curdir:
@@ -127,12 +158,13 @@ def checkpoint(*paths: str | os.PathLike[str]) -> None:
         with tarfile.open(part, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
             for path, name in located:
                 tar.add(path, arcname=name)
+        os.makedirs(place.outputs, exist_ok=True)  # by which the worker knows that there may be a checkpoint
         os.makedirs(os.path.dirname(place.checkpoint), exist_ok=True)
         os.replace(part, place.checkpoint)
     except BaseException:
         os.unlink(part)
         raise
-    place.on_checkpoint()
+    place.on_checkpoint(place.checkpoint)
 
 
 def restore(path: str, scratch: str) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import failures, outputs, records, wire
 from .capture import save_output, write_all
+from .hooks import checkpoint_path
 from .slots import Slot, signal_group
 from .worker import DONE, FAILED, HELD, Worker, component_scratch
 
@@ -397,7 +398,7 @@ class Supervisor:
         further would be so for ever.
         """
         try:
-            saved = os.stat(os.path.join(self.spec.checkpoints, "%s%d" % (wire.CHECKPOINT, component)))
+            saved = os.stat(checkpoint_path(self.spec.checkpoints, component))
         except OSError:
             return False
         identity = (saved.st_ino, saved.st_mtime_ns)
@@ -453,7 +454,7 @@ class Supervisor:
             rows = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)
         except Exception:  # of sending it elsewhere: the component has an error as it is
             return ""
-        return ',"files":' + json.dumps(rows)
+        return ',"files":' + json.dumps(rows) if rows else ""
 
     def _forget(self, slot: Slot) -> None:
         if slot.listening:
