@@ -47,6 +47,15 @@ def test_how_urls_are_sent_and_what_arrives(url: str, sent: str, name: str) -> N
     assert TransferPath.parse(url).name == name
 
 
+@pytest.mark.parametrize(
+    "server", ["a, /etc/passwd#", "a b", "a;b", 'a"b', "a\nb", "$(x)", "a\\b", "u:p,w@h", "bü,cher.example"]
+)
+def test_servers_of_urls_are_names(server: str) -> None:
+    """What begins something else in a submit description is refused: it is no name of a server."""
+    with pytest.raises(ValueError, match="no server"):
+        normalized(f"http://{server}/x")
+
+
 def test_paths_of_urls_go_on_without_their_query() -> None:
     """What is derived from a URL with a query has none."""
     path = TransferPath.parse("https://h/a/b.txt?v=1")
