@@ -19,7 +19,7 @@ def take(
     component: int,
     remaps: Mapping[str, str],
     send: Callable[[str, str], None],
-) -> list[list[Any]]:
+) -> tuple[list[list[Any]], Exception | None]:
     """Take what a component has handed over.
 
     Parameters
@@ -33,22 +33,30 @@ def take(
     remaps : mapping of str to str
         Where outputs go that do not come back, by their names.
     send : callable
-        Called with the path of such a one, and where it goes.
+        Called with the path of such a one, and where it goes. One for which it raises comes back with the others.
 
     Returns
     -------
-    list of list
+    rows : list of list
         What each file was called: ``["f", name, number]``, ``["l", name, target]`` of a symbolic link, and
         ``["d", name]`` of a directory that is empty.
+    problem : Exception or None
+        The first that `send` has raised.
     """
     staged = os.path.join(base, wire.OUTPUTS)
+    problem: Exception | None = None
     try:
         for name, destination in remaps.items():
             path = find(staged, name)
-            if path is not None:
+            if path is None:
+                continue
+            try:
                 send(path, destination)
-                remove_tree(path)  # what was sent may have been copied
-                _remove_empty(os.path.dirname(path), staged)
+            except Exception as error:
+                problem = problem or error
+                continue
+            remove_tree(path)  # what was sent may have been copied
+            _remove_empty(os.path.dirname(path), staged)
         rows: list[list[Any]] = []
         for kind, name in _walk(staged):
             path = os.path.join(staged, name)
@@ -59,7 +67,7 @@ def take(
             else:
                 os.replace(path, os.path.join(directory, "%s%d.%d" % (wire.OUTPUT_FILE, component, len(rows))))
                 rows.append(["f", name, len(rows)])
-        return rows
+        return rows, problem
     finally:
         remove_tree(staged)
 

@@ -156,13 +156,15 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
         hooked = os.path.isdir(self.place.outputs)
-        try:
-            if hooked:
-                notes[:0] = self._take_outputs(component)
-        except Exception as exception:
-            if failures.is_no_space(exception):
-                raise
-            error = error or failures.describe_exception(exception, self.spec.sources)
+        if hooked:
+            tick = time.perf_counter()
+            rows, problem = outputs.take(
+                self.base, self.directory, component, self.spec.remaps(component), self.spec.send
+            )
+            if problem is not None:
+                error = error or failures.describe_exception(problem, self.spec.sources)
+            if rows:
+                notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
@@ -195,14 +197,6 @@ class Worker:
             self._clean_scratch()
         self.spec.after_component()
         return DONE if error is None else FAILED
-
-    def _take_outputs(self, component: int) -> list[str]:
-        """Take what the component has handed over; return what its record says of that."""
-        tick = time.perf_counter()
-        rows = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
-        if not rows:
-            return []  # there was a checkpoint only
-        return [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
