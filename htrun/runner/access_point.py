@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .capture import file_size
+from .files import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,8 @@ class AccessPoint:
             self._is_there = False
 
     def _fetch(self, chirp: Any) -> None:
-        for name, status in chirp.getdir(".", stat_dict=True).items():
+        there = chirp.getdir(".", stat_dict=True)
+        for name, status in sorted(there.items(), key=lambda item: item[0] == wire.RECORDS):  # last, as when sending
             path = os.path.join(self._directory, name)
             if name.endswith(_PART):
                 continue  # of a start that was killed while it sent
@@ -85,7 +87,7 @@ class AccessPoint:
                 else name.startswith(wire.CHECKPOINT) or (name.startswith(_SIDE_FILES) and not os.path.exists(path))
             )
             if is_wanted:
-                chirp.fetch(name, path)
+                _get(chirp, name, path)
 
     def _send_records(self, chirp: Any) -> None:
         if self._budget < 0:
@@ -115,6 +117,16 @@ class AccessPoint:
                 chirp.write(block, name, "wc", 0o644, offset=position)
                 position += len(block)
         self._sent[name] = position
+
+
+def _get(chirp: Any, name: str, path: str) -> None:
+    """Fetch a file, which appears here as a whole, or not if the connection is lost."""
+    part = path + _PART
+    try:
+        chirp.fetch(name, part)
+        os.replace(part, path)
+    finally:
+        remove_tree(part)
 
 
 def _put(chirp: Any, path: str) -> None:
