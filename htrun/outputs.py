@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +76,28 @@ def move(source: Path, target: Path) -> None:
         except OSError:
             if target.is_dir():
                 raise
-            shutil.copy2(source, target)  # on another file system
-            source.unlink()
+            _copy(source, target)  # on another file system
+            source.unlink(missing_ok=True)
         return
     target.mkdir(exist_ok=True)
     for entry in source.iterdir():
         move(entry, target / entry.name)
     source.rmdir()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, which is at its target as a whole or not at all."""
+    fd, part = tempfile.mkstemp(prefix=".htrun-", dir=target.parent)
+    os.close(fd)
+    try:
+        if source.is_symlink():
+            os.unlink(part)  # noqa: PTH108
+        shutil.copy2(source, part, follow_symlinks=False)
+        os.replace(part, target)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)  # noqa: PTH108
+        raise
 
 
 def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
