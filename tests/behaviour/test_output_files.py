@@ -163,6 +163,37 @@ def test_a_rerun_replaces_files(shell: Shell) -> None:
     assert tree(shell.path() / "files") == {"0/first": b"0", "1/second": b"1"}
 
 
+@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("chosen", [[1], None], ids=["one", "all"])
+@pytest.mark.parametrize("then", ["wait", "rerun"])
+def test_a_rerun_that_is_killed_before_it_has_submitted_anything(
+    api: Shell, monkeypatch: pytest.MonkeyPatch, chosen: list[int] | None, then: str
+) -> None:
+    """Output files that were put away are put back by whoever waits for the map or runs something again."""
+
+    def f(n: int) -> None:
+        Path(f"{n}.txt").write_text(str(n))
+        htrun.transfer_output_files(f"{n}.txt")
+
+    m = htrun.map(f, range(3), tag="t")
+    m.wait(60)
+    files = {f"{n}/{n}.txt": str(n).encode() for n in range(3)}
+    assert tree(m.path / "files") == files
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr("htrun.engines.local.engine.LocalEngine.submit", lambda *_: os.kill(os.getpid(), 9))
+        m.rerun(chosen)
+        os._exit(1)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    if then == "wait":
+        api("wait", "t")
+    else:
+        m.rerun([0])
+        m.wait(60)
+    assert tree(m.path / "files") == files
+    assert not list((m.path / ".htrun").glob("old*"))
+
+
 def test_a_large_file_comes_back_whole(shell: Shell) -> None:
     """A file of 200 MB comes back as it was."""
     shell.write(
