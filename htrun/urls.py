@@ -77,6 +77,13 @@ def normalized(text: str) -> str:
     return f"{protocol}://{server}{quote(rest, _SAFE, errors='surrogateescape')}"
 
 
+def public(url: str) -> str:
+    """Return a URL for messages that others may read: without a password, and the query, which may hold a signature."""
+    protocol, server, rest = split(url)
+    path = path_of(protocol, rest)
+    return f"{protocol}://{server.rpartition('@')[2]}{path}{'?...' if path != rest else ''}"
+
+
 def joined(url: str, name: str) -> str:
     """Return the URL of a file in a directory, whose URL ends in a slash."""
     return url + (name if is_literal(split(url)[0]) else quote(name, "", errors="surrogateescape"))
