@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .calls import Calls
     from .slots import Board
-    from .supervisor import Spec
+    from .spec import Spec
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
@@ -51,7 +51,7 @@ class Worker:
 
     Parameters
     ----------
-    spec : supervisor.Spec
+    spec : Spec
         What to run, and where.
     calls : supervisor.Calls
         The calls, by position.

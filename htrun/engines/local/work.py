@@ -19,7 +19,8 @@ from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.outputs import refuse_directory
-from htrun.runner.supervisor import Spec, Supervisor
+from htrun.runner.spec import Spec
+from htrun.runner.supervisor import Supervisor
 from htrun.state import fold
 from htrun.urls import is_url
 
