@@ -78,6 +78,11 @@ class Deaths:
         if not os.path.exists(environment):
             with open(environment, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
+        checkpoint = checkpoint_path(self.spec.checkpoints, component)
+        saved = os.path.exists(checkpoint)
+        if saved:
+            os.unlink(checkpoint)
+        self.spec.after_component(checkpoint if saved else None)
 
     def _take_outputs(self, slot: Slot, component: int) -> str:
         """Take what a component had handed over; return what its record says of that.

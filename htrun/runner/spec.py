@@ -32,8 +32,10 @@ class Spec:
         From a component to where its output files go that do not come back, by their names.
     send : callable
         Called with the path of such an output file, and where it goes.
-    after_component, after_checkpoint : callable
-        Called in the worker when a component has its record, and when one has saved a checkpoint, in the file given.
+    after_component : callable
+        Called when a component has its record, with the file of its checkpoint if it has had one.
+    after_checkpoint : callable
+        Called in the worker when a component has saved a checkpoint, with its file.
     fetch : callable
         Writes what is behind a URL to a path; raises OSError with the one that is to blame as its filename.
     python : str or None
@@ -53,7 +55,7 @@ class Spec:
         holds: bool = False,
         remaps: Callable[[int], Mapping[str, str]] = lambda _: {},
         send: Callable[[str, str], None] = os.replace,
-        after_component: Callable[[], None] = lambda: None,
+        after_component: Callable[[str | None], None] = lambda _: None,
         after_checkpoint: Callable[[str], None] = lambda _: None,
         fetch: Callable[[str, str], None] | None = None,
         python: str | None = None,

@@ -191,11 +191,12 @@ class Worker:
         self.usage = (cpu, memory)
         self.capture.append(head + "".join(notes) + tail + "}")
         self.board.end()
-        if hooked or component in self.saved:
-            remove_tree(self.place.checkpoint)
+        saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
+        if saved:
+            os.unlink(self.place.checkpoint)
         if used:
             self._clean_scratch()
-        self.spec.after_component()
+        self.spec.after_component(self.place.checkpoint if saved else None)
         return DONE if error is None else FAILED
 
     def _hold(self, component: int, hold: Held) -> bytes:

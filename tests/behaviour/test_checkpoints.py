@@ -69,7 +69,12 @@ class Counting:
         assert self.starts(0) == ["0"]
         assert self.starts(1) == ["0", "3"]
         assert self.starts(2) == ["0"]
-        assert not list(self.shell.path().glob(".htrun/checkpoints/*"))
+        assert not checkpoints(self.shell)
+
+
+def checkpoints(shell: Shell) -> list[Path]:
+    """Return the checkpoints that have been left in the map's directory."""
+    return list(shell.path().glob(".htrun/**/checkpoint.*"))
 
 
 def parent(pid: int) -> int:
@@ -178,6 +183,7 @@ def test_no_endless_circle(shell: Shell) -> None:
     assert row["status"] == "ERRORED"
     assert "SIGSEGV" in shell.errors()[0]["error"]["message"]
     assert (shell.home / "starts").read_text() == ".."
+    assert not checkpoints(shell), "it is over"
     (shell.home / "gate").touch()
     shell("rerun", "components", "t", "0")
     shell("wait", "t")
