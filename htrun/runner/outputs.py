@@ -20,7 +20,7 @@ def take(
     component: int,
     remaps: Mapping[str, str],
     send: Callable[[str, str], None],
-) -> list[list[Any]]:
+) -> tuple[list[list[Any]], Exception | None]:
     """Take what a component has handed over.
 
     Parameters
@@ -38,17 +38,24 @@ def take(
 
     Returns
     -------
-    list of list
+    rows : list of list
         What each file was called: ``["f", name, number]``, ``["l", name, target]`` of a symbolic link, and
         ``["d", name]`` of a directory that is empty.
+    error : Exception or None
+        Of the first file that could not be sent; such files come back instead.
     """
     staged = os.path.join(base, wire.OUTPUTS)
+    failure: Exception | None = None
     try:
         for name, destination in remaps.items():
             path = find(staged, name)
             if path is not None:
-                _make_readable(path)
-                send(path, destination)
+                try:
+                    _make_readable(path)
+                    send(path, destination)
+                except Exception as error:
+                    failure = failure or error
+                    continue
                 remove_tree(path)  # what was sent may have been copied
                 _remove_empty(os.path.dirname(path), staged)
         rows: list[list[Any]] = []
@@ -62,7 +69,7 @@ def take(
                 _make_readable(path)
                 os.replace(path, os.path.join(directory, "%s%d.%d" % (wire.OUTPUT_FILE, component, len(rows))))
                 rows.append(["f", name, len(rows)])
-        return rows
+        return rows, failure
     finally:
         remove_tree(staged)
 

@@ -450,8 +450,8 @@ class Supervisor:
         if not os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
             return ""
         try:
-            rows = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)
-        except Exception:  # of sending it elsewhere: the component has an error as it is
+            rows, _ = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)
+        except Exception:  # the component has an error as it is
             return ""
         return ',"files":' + json.dumps(rows)
 

@@ -151,11 +151,14 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
         try:
-            notes += self._take_outputs(component)
+            taken, failure = self._take_outputs(component)
+            notes += taken
         except Exception as exception:
-            if failures.is_no_space(exception):
-                raise
-            error = error or failures.describe_exception(exception, self.spec.sources)
+            failure = exception
+        if failure is not None:
+            if failures.is_no_space(failure):
+                raise failure
+            error = error or failures.describe_exception(failure, self.spec.sources)
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
@@ -199,13 +202,13 @@ class Worker:
         hooks.restore(path, self.scratch)
         return True
 
-    def _take_outputs(self, component: int) -> list[str]:
-        """Take what the component has handed over; return what its record says of that."""
+    def _take_outputs(self, component: int) -> tuple[list[str], Exception | None]:
+        """Take what the component has handed over; return what its record says of that, and what went wrong."""
         if not os.path.isdir(os.path.join(self.base, wire.OUTPUTS)):
-            return []
+            return [], None
         tick = time.perf_counter()
-        rows = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
-        return [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
+        rows, failure = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
+        return [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))], failure
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
