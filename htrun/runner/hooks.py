@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from . import wire
-from .files import remove_tree
+from .files import is_within, leads_back, remove_tree, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,9 +107,18 @@ def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
     for given in paths:
         path, name = _locate(given, place.scratch)
         if name == os.curdir:
+            _replace_links(path)
             for entry in sorted(os.listdir(path)):
-                _hand_over(os.path.join(path, entry), os.path.join(staged, entry), move=True)
+                source, target = os.path.join(path, entry), os.path.join(staged, entry)
+                if os.path.islink(source):
+                    os.makedirs(staged, exist_ok=True)
+                    _copy_link(source, target)
+                    os.unlink(source)
+                else:
+                    _hand_over(source, target, move=True)
         else:
+            if is_within(place.scratch, os.path.realpath(path)):
+                raise OSError(errno.EINVAL, "the directory that the component runs in is in it", os.fsdecode(given))
             inside = name is not None
             target = os.path.join(staged, os.path.basename(path) if name is None else name)
             _hand_over(path, target, move=inside and not os.path.islink(path))
@@ -174,11 +183,17 @@ def restore(path: str, scratch: str) -> None:
     with tarfile.open(path, mode="r:", errors="surrogateescape") as tar:
         if hasattr(tarfile, "fully_trusted_filter"):  # its own: a component has saved it just so
             tar.extraction_filter = staticmethod(tarfile.fully_trusted_filter)
+        directories = []
         for member in tar:
             target = os.path.join(scratch, member.name)
-            if os.path.islink(target) or os.path.isfile(target):
-                os.unlink(target)  # an input file, which may be one that cannot be written to
-            tar.extract(member, scratch)
+            if os.path.islink(target) or not (member.isdir() and os.path.isdir(target)):
+                remove_tree(target)  # an input file, which may be one that cannot be written to
+            tar.extract(member, scratch, set_attrs=not member.isdir())
+            if member.isdir():
+                directories.append((target, member))
+        for target, member in reversed(directories):  # last: nothing can be put in one that is read-only
+            os.utime(target, (member.mtime, member.mtime))
+            os.chmod(target, member.mode)
 
 
 def _locate(given: str | os.PathLike[str], scratch: str) -> tuple[str, str | None]:
@@ -225,7 +240,7 @@ def _hand_over(source: str, target: str, *, move: bool) -> None:
         path = os.path.join(source, entry)
         if os.path.islink(path) and _stays_within(path, source):
             _copy_link(path, os.path.join(target, entry))
-        elif _mode(path) is not None:
+        elif _mode(path) is not None and not (os.path.islink(path) and leads_back(source, path)):
             _hand_over(path, os.path.join(target, entry), move=move and not os.path.islink(path))
     if move:
         remove_tree(source)
@@ -257,12 +272,12 @@ def _replace_links(directory: str) -> None:
         os.unlink(link)
         if not os.path.isdir(real):
             shutil.copy2(real, link)
-        elif not os.path.join(link, "").startswith(os.path.join(real, "")):
+        elif not is_within(link, real):
             shutil.copytree(real, link)
 
 
 def _links(directory: str) -> Iterator[str]:
-    for root, directories, names in os.walk(directory):
+    for root, directories, names in walk(directory):
         for name in (*directories, *names):
             path = os.path.join(root, name)
             if os.path.islink(path):

@@ -324,3 +324,65 @@ def test_a_component_that_dies_leaves_what_it_has_handed_over(shell: Shell) -> N
     )
     shell.run("m.py:f", [0, 1, 2], "--chunk-size", 3, code=1)
     assert tree(shell.path() / "files") == {f"{n}/{n}.txt": b"%d" % n for n in range(3)}
+
+
+def test_files_that_nobody_may_read(shell: Shell) -> None:
+    """Files and directories without permissions come back too, and hold no job with what else is in it."""
+    shell.write(
+        "m.py",
+        """\
+        import htrun, os
+        from pathlib import Path
+
+        def f(n):
+            Path("plain").write_text(f"plain {n}")
+            if n == 1:
+                os.makedirs("closed/deep")
+                Path("closed/deep/file").write_text("deep")
+                os.symlink("file", "closed/deep/link")
+                for path in ("plain", "closed/deep/file", "closed/deep", "closed"):
+                    os.chmod(path, 0)
+                os.mkdir("fixed"); Path("fixed/file").write_text("fixed"); os.chmod("fixed", 0o555)
+                htrun.transfer_output_files("closed", "fixed")
+            htrun.transfer_output_files("plain")
+        """,
+    )
+    shell.run("m.py:f", [0, 1, 2], "--chunk-size", 3)
+    closed = {"closed/deep/file": b"deep", "closed/deep/link": "-> file", "fixed/file": b"fixed"}
+    expected = {f"{n}/plain": b"plain %d" % n for n in range(3)} | {f"1/{name}": data for name, data in closed.items()}
+    assert tree(shell.path() / "files") == expected
+
+
+def test_the_scratch_directory_itself(shell: Shell) -> None:
+    """All that is in the scratch directory can be handed over at once; what that lies in cannot."""
+    shell.write(
+        "m.py",
+        """\
+        import htrun, os
+
+        def f(path):
+            os.mkdir("d")
+            os.symlink("../..", "d/up"); os.symlink("..", "up"); os.symlink(".", "here")
+            open("d/file", "w").close()
+            os.symlink("d/file", "near"); os.symlink(os.path.abspath("d/file"), "far"); os.symlink("none", "broken")
+            htrun.transfer_output_files(path)
+        """,
+    )
+    rows = shell.run("m.py:f", [".", "..", "../..", "/", "up", "here"], code=1)
+    assert [row["status"] for row in rows] == ["COMPLETED"] + 5 * ["ERRORED"]
+    assert "the directory that the component runs in is in it: '..'" in shell.errors()[0]["error"]["message"]
+    assert tree(shell.path() / "files") == {
+        "0/d/file": b"",
+        "0/near": "-> d/file",
+        "0/far": b"",
+        "0/broken": "-> none",
+    }
+
+
+def test_a_directory_from_elsewhere_with_links_to_itself(shell: Shell) -> None:
+    """A link that leads back to where it is is left out, as it is of directories that are brought along."""
+    shell.write("outside/file", "outside")
+    (shell.cwd / "outside/self").symlink_to(".")
+    shell.write("m.py", f"import htrun\ndef f():\n    htrun.transfer_output_files({str(shell.cwd / 'outside')!r})\n")
+    shell.run("m.py:f")
+    assert tree(shell.path() / "files") == {"0/outside/file": b"outside"}
