@@ -72,7 +72,8 @@ def _place() -> Place | None:
     if current is not None:
         return current
     environ = os.environ  # a process that the function has started
-    if environ.get(wire.ON_EXECUTE) != "1" or wire.SCRATCH_VARIABLE not in environ:
+    variables = (wire.SCRATCH_VARIABLE, wire.CHECKPOINTS_VARIABLE, wire.COMPONENT_VARIABLE)
+    if environ.get(wire.ON_EXECUTE) != "1" or any(name not in environ for name in variables):
         return None
     component = int(environ[wire.COMPONENT_VARIABLE])
     return Place(environ[wire.SCRATCH_VARIABLE], environ[wire.CHECKPOINTS_VARIABLE], component=component)
