@@ -15,6 +15,7 @@ from htrun.exceptions import (
     RunDied,
 )
 from htrun.logs import get_logger
+from htrun.outputs import move
 from htrun.runner.files import remove_tree
 from htrun.state import ComponentStatus
 from htrun.store import move_aside, read_json, sweep, write_json
@@ -54,6 +55,8 @@ _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
     "vacate": frozenset(),
 }
 """The statuses that no component has any more when an action has taken effect."""
+_OLD = "old."
+"""What the names of directories begin with where results are put away; the size of the list of submissions follows."""
 _logger = get_logger(__name__)
 
 
@@ -132,6 +135,9 @@ class MapControl(MapView):
 
     def carry_on(self) -> str | None:
         """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""
+        if next(self.directory.inner.glob(f"{_OLD}*"), None) is not None:
+            with self.lock():
+                self._see_to_old_results()
         if not self.unfinished or self.engine.left_behind(self.directory) is None:
             return None
         with self.lock():  # whoever made the map may be submitting it just now
@@ -243,24 +249,30 @@ class MapControl(MapView):
     def _without_results(self, components: list[int]) -> Iterator[None]:
         """Put results of components away for good, but back where they were if nothing is submitted."""
         directory = self.directory
-        submissions = directory.submissions_size()
         results = [directory.run_file, directory.outputs_file, directory.errors_file]
         if len(components) == len(self):
             results.append(directory.output_files)
         elif directory.output_files.exists():
             results += [directory.output_files / str(component) for component in components]
-        away = [(path, directory.inner / f"{path.name}.old") for path in results if path.exists()]
-        for path, old in away:
-            remove_tree(str(old))  # of one that was killed
-            path.replace(old)
+        self._see_to_old_results()
+        old = directory.inner / f"{_OLD}{directory.submissions_size()}"
+        old.mkdir()
         try:
+            for path in results:
+                if path.exists():
+                    path.replace(old / path.name)
             yield
-        except BaseException:
-            if directory.submissions_size() == submissions:
-                for path, old in away:
-                    old.replace(path)
-            raise
-        for _, old in away:
+        finally:
+            self._see_to_old_results()
+
+    def _see_to_old_results(self) -> None:
+        """Remove results that were put away, or put them back where nothing was submitted, be it for a kill."""
+        directory = self.directory
+        for old in directory.inner.glob(f"{_OLD}*"):
+            if old.name == f"{_OLD}{directory.submissions_size()}":
+                for path in old.iterdir():
+                    parent = directory.output_files if path.name.isdecimal() else directory.path
+                    move(path, parent / path.name)
             remove_tree(str(old))
 
     def retag(self, tag: str) -> None:

@@ -24,8 +24,9 @@ from htrun.exceptions import (
     UsageError,
     is_write_failure,
 )
+from htrun.input_files import InputFiles
 from htrun.logs import get_logger
-from htrun.options import InputFiles, MapOptions, resolve
+from htrun.options import MapOptions, resolve
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import DirectoryBuilder, MapDirectory, move_aside

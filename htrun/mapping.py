@@ -14,9 +14,10 @@ from htrun.creation import MapRequest, asked_options, check_request, create_map
 from htrun.delivery import import_packages
 from htrun.exceptions import EmptyMap, EngineError, NoMapYet, UsageError
 from htrun.functions import Function, Wrapper
+from htrun.input_files import InputFiles
 from htrun.logs import get_logger, start_logging
 from htrun.maps import Map
-from htrun.options import InputFiles, MapOptions, inherited_options
+from htrun.options import MapOptions, inherited_options
 from htrun.settings import load
 from htrun.transfers import FileTable
 

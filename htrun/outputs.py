@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
     list of str
         What could not be moved elsewhere, and so is in the map's directory.
     """
-    rows = [row for row in record.files() if _is_safe(row[1])]
+    rows = _safe(record.files())
     prefix = f"{wire.OUTPUT_FILE}{component}."
     first = next((row[2] for row in rows if row[0] == "f"), None)
     target = directory.output_files / str(component)
@@ -75,13 +76,28 @@ def move(source: Path, target: Path) -> None:
         except OSError:
             if target.is_dir():
                 raise
-            shutil.copy2(source, target)  # on another file system
-            source.unlink()
+            _copy(source, target)  # on another file system
+            source.unlink(missing_ok=True)
         return
     target.mkdir(exist_ok=True)
     for entry in source.iterdir():
         move(entry, target / entry.name)
     source.rmdir()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, which is at its target as a whole or not at all."""
+    fd, part = tempfile.mkstemp(prefix=".htrun-", dir=target.parent)
+    os.close(fd)
+    try:
+        if source.is_symlink():
+            os.unlink(part)  # noqa: PTH108
+        shutil.copy2(source, part, follow_symlinks=False)
+        os.replace(part, target)  # noqa: PTH105
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)  # noqa: PTH108
+        raise
 
 
 def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
@@ -96,6 +112,14 @@ def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[st
                 yield name, Path(destination) / Path(name).relative_to(roots[0])
 
 
-def _is_safe(name: Any) -> bool:
-    """Tell whether a name leads nowhere else, as none does unless records were tampered with."""
-    return isinstance(name, str) and not Path(name).is_absolute() and os.pardir not in Path(name).parts
+def _safe(rows: list[list[Any]]) -> list[list[Any]]:
+    """Return the rows that lead nowhere else, as all do unless a node has tampered with its records."""
+    links = {str(row[1]) for row in rows if row[0] == "l"}
+
+    def is_safe(kind: Any, name: Any, *more: Any) -> bool:
+        path = Path(str(name))
+        if path.is_absolute() or os.pardir in path.parts or not links.isdisjoint(map(str, path.parents)):
+            return False
+        return kind != "f" or isinstance(more[0], int)
+
+    return [row for row in rows if is_safe(*row)]

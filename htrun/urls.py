@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from urllib.parse import quote, unquote
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SERVER = re.compile(r"[\w.~%!&()*+=:@\[\]-]*", re.ASCII)  # nothing that ends it in a list, or begins a macro
 _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SAFE = "%:/?#[]@!&()*+="  # beside letters, digits and -._~; commas and the like end a URL in lists of HTCondor's
 _WITH_SERVER = {"http", "https", "ftp", "dav", "davs", "s3", "gs"}
@@ -67,12 +69,19 @@ def normalized(text: str) -> str:
         raise ValueError("no file can have the name at the end of this URL")
     if is_literal(protocol):
         return text
-    try:
+    with suppress(UnicodeError):
         server = server if server.isascii() else server.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise ValueError("no server can have the name in this URL") from None
+    if not _SERVER.fullmatch(server):
+        raise ValueError("no server can have the name in this URL")
     rest = _NO_ESCAPE.sub("%25", rest.partition("#")[0])
     return f"{protocol}://{server}{quote(rest, _SAFE, errors='surrogateescape')}"
+
+
+def public(url: str) -> str:
+    """Return a URL for messages that others may read: without a password, and the query, which may hold a signature."""
+    protocol, server, rest = split(url)
+    path = path_of(protocol, rest)
+    return f"{protocol}://{server.rpartition('@')[2]}{path}{'?...' if path != rest else ''}"
 
 
 def joined(url: str, name: str) -> str:

@@ -22,8 +22,9 @@ from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
+from htrun.input_files import InputFiles
 from htrun.inputs import InputsOptions, read, single
-from htrun.options import InputFiles, MapOptions, inherited_options
+from htrun.options import MapOptions, inherited_options
 from htrun.settings import load
 from htrun.store import read_json
 from htrun.targets import load as load_target

@@ -12,6 +12,7 @@ from htrun.installation import this_installation
 from htrun.packing import START, is_there, pack, packed, unpacked_size
 from htrun.runner import wire
 from htrun.transplant import PACKED
+from htrun.urls import is_url, normalized, path_of, split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ class TransplantDelivery:
                     f"there is no transplant in {path}, though TRANSPLANT.ASSUME_EXISTS is set: unset that, or say in "
                     "TRANSPLANT.ALTERNATE_INPUT_PATH where there is one"
                 )
-        name = os.path.basename(alternate) if alternate else PACKED  # noqa: PTH119 (it may be a URL)
+        alternate, name = _alternate(alternate) if alternate else ("", PACKED)
         submit = {
             "executable": "/bin/sh",
             "transfer_executable": "false",
@@ -67,6 +68,18 @@ class TransplantDelivery:
             needed = unpacked_size(path) * 5 // 4 // 1024
             submit["request_disk"] = f"(TransferInputSizeMB + 1) * 1280 + {needed}"
         return Prepared(submit)
+
+
+def _alternate(text: str) -> tuple[str, str]:
+    """Return what jobs are told to fetch, and what it is called when it has arrived."""
+    if not is_url(text):
+        return text, os.path.basename(text)  # noqa: PTH119
+    try:
+        url = normalized(text)
+    except ValueError as error:
+        raise UsageError(f"TRANSPLANT.ALTERNATE_INPUT_PATH: {error}: {text}") from None
+    protocol, _, rest = split(url)
+    return url, path_of(protocol, rest).rpartition("/")[2]
 
 
 def _link(archive: Path, link: Path) -> None:

@@ -6,12 +6,14 @@ job can write to its directory at the access point while it runs (condor_submit(
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .capture import file_size
+from .files import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,12 +49,14 @@ class AccessPoint:
         """Get what earlier starts of this job have secured and this one was not given."""
         self._talk(self._fetch)
 
-    def after_component(self) -> None:
-        """Secure the records of components that have ended, if it is time to."""
+    def after_component(self, checkpoint: str | None) -> None:
+        """Secure the records of components that have ended, if it is time to, or a checkpoint is of no use any more."""
+        if not self._is_there:
+            return
         now = time.monotonic()
-        if self._is_there and now - self._last >= max(_EVERY_SECONDS, _LOST_SHARE * (now - self._started)):
+        if checkpoint is not None or now - self._last >= max(_EVERY_SECONDS, _LOST_SHARE * (now - self._started)):
             self._last = now
-            self._talk(self._send_records)
+            self._talk(lambda chirp: self._send_records(chirp, checkpoint))
 
     def after_checkpoint(self, path: str) -> None:
         """Secure a checkpoint, and the records of components that have ended before."""
@@ -75,7 +79,8 @@ class AccessPoint:
             self._is_there = False
 
     def _fetch(self, chirp: Any) -> None:
-        for name, status in chirp.getdir(".", stat_dict=True).items():
+        there = chirp.getdir(".", stat_dict=True)
+        for name, status in sorted(there.items(), key=lambda item: item[0] == wire.RECORDS):  # last, as when sending
             path = os.path.join(self._directory, name)
             if name.endswith(_PART):
                 continue  # of a start that was killed while it sent
@@ -85,9 +90,10 @@ class AccessPoint:
                 else name.startswith(wire.CHECKPOINT) or (name.startswith(_SIDE_FILES) and not os.path.exists(path))
             )
             if is_wanted:
-                chirp.fetch(name, path)
+                _get(chirp, name, path)
 
-    def _send_records(self, chirp: Any) -> None:
+    def _send_records(self, chirp: Any, checkpoint: str | None = None) -> None:
+        """Send what is new, and delete a checkpoint, which would stay there when its component has a record."""
         if self._budget < 0:
             return
         for entry in os.scandir(self._directory):
@@ -99,6 +105,9 @@ class AccessPoint:
                 self._sent[entry.name] = 0
         for name in _LOGS:
             self._send_more(chirp, name)
+        if checkpoint is not None:
+            with contextlib.suppress(chirp.DoesntExist):  # what came from an earlier start need not have been secured
+                chirp.unlink(os.path.basename(checkpoint))
 
     def _send_more(self, chirp: Any, name: str) -> None:
         """Send what a file has grown by."""
@@ -115,6 +124,16 @@ class AccessPoint:
                 chirp.write(block, name, "wc", 0o644, offset=position)
                 position += len(block)
         self._sent[name] = position
+
+
+def _get(chirp: Any, name: str, path: str) -> None:
+    """Fetch a file, which appears here as a whole, or not if the connection is lost."""
+    part = path + _PART
+    try:
+        chirp.fetch(name, part)
+        os.replace(part, path)
+    finally:
+        remove_tree(part)
 
 
 def _put(chirp: Any, path: str) -> None:

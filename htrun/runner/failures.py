@@ -196,7 +196,7 @@ def list_scratch(directory: str) -> list[list[Any]]:
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return what Python and which packages ran here; it costs tens of milliseconds, so only failures ask for it."""
+    """Return what Python and which packages ran here; it costs tens of milliseconds."""
     import platform
 
     try:

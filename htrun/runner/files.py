@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 def left_out(directory: str, names: Iterable[str]) -> list[str]:
@@ -18,15 +18,6 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
     These are links that lead nowhere or back to where they are, pipes and the like, and maps: the one that is being
     made must not be copied into itself.
     """
-    real = os.path.realpath(directory)
-
-    def leads_back(target: str) -> bool:
-        way = directory
-        while way != os.path.dirname(way):  # what was followed to here, through links or not
-            if os.path.realpath(way) == target:
-                return True
-            way = os.path.dirname(way)
-        return os.path.join(real, "").startswith(os.path.join(target, ""))
 
     def comes(path: str) -> bool:
         try:
@@ -35,11 +26,45 @@ def left_out(directory: str, names: Iterable[str]) -> list[str]:
             return False
         if not stat.S_ISDIR(mode):
             return stat.S_ISREG(mode)
-        if os.path.islink(path) and leads_back(os.path.realpath(path)):
+        if os.path.islink(path) and leads_back(directory, path):
             return False
         return not os.path.exists(os.path.join(path, wire.INNER, wire.INFO))
 
     return [name for name in names if not comes(os.path.join(directory, name))]
+
+
+def leads_back(directory: str, link: str) -> bool:
+    """Tell whether a symbolic link in a directory leads to that directory, or to one that it is in."""
+    target = os.path.realpath(link)
+    way = directory
+    while way != os.path.dirname(way):  # what was followed to here, through links or not
+        if os.path.realpath(way) == target:
+            return True
+        way = os.path.dirname(way)
+    return is_within(os.path.realpath(directory), target)
+
+
+def is_within(path: str, directory: str) -> bool:
+    """Tell whether a path is that of a directory or of something below it; both are real paths."""
+    return os.path.join(path, "").startswith(os.path.join(directory, ""))
+
+
+def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Do as ``os.walk`` does, in directories that their owner could not list or empty before."""
+    grant(top, stat.S_IRWXU)
+    for root, directories, names in os.walk(top):
+        for name in directories:
+            path = os.path.join(root, name)
+            if not os.path.islink(path):
+                grant(path, stat.S_IRWXU)
+        yield root, directories, names
+
+
+def grant(path: str, mode: int) -> None:
+    """Let the owner of a file or directory do what the bits of ``mode`` say."""
+    has = stat.S_IMODE(os.stat(path).st_mode)
+    if has & mode != mode:
+        os.chmod(path, has | mode)
 
 
 def copy_directory(source: str, target: str, *, contents: bool) -> None:

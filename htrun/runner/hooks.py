@@ -8,7 +8,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from . import wire
-from .files import remove_tree
+from .files import is_within, leads_back, remove_tree, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,30 +21,62 @@ class Place:
     ----------
     scratch : str
         Its working directory; beside it there is room for what htrun keeps of it.
-    checkpoint : str
-        The file that its checkpoint is kept in.
-    on_checkpoint : callable, optional
-        Called once there is a new one.
+    checkpoints : str
+        The directory of checkpoints.
+    on_checkpoint : callable
+        Called with the file of a checkpoint once it has been saved.
+    component : int
+        Which one it is.
+
+    Attributes
+    ----------
+    outputs : str
+        The directory of its output files; while it is not there, the component has called nothing of this module.
     """
 
-    def __init__(self, scratch: str, checkpoint: str, on_checkpoint: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, scratch: str, checkpoints: str, on_checkpoint: Callable[[str], None] = lambda _: None, component: int = -1
+    ) -> None:
         self.scratch = scratch
-        self.checkpoint = checkpoint
-        self.on_checkpoint = on_checkpoint or (lambda: None)
+        self.outputs = os.path.join(os.path.dirname(scratch), wire.OUTPUTS)
+        self.component = component
+        self.on_checkpoint = on_checkpoint
+        self._checkpoints = checkpoints
+
+    @property
+    def checkpoint(self) -> str:
+        """The file that its checkpoint is kept in."""
+        return checkpoint_path(self._checkpoints, self.component)
 
 
 current: Place | None = None
-"""Set by the worker for the component that it runs, whatever the function does to the environment."""
+"""Set by the worker, whatever the functions that it runs do to the environment."""
+
+
+def checkpoint_path(directory: str, component: int) -> str:
+    """Return where the checkpoint of a component is kept in the directory of checkpoints."""
+    return "%s/%s%d" % (directory, wire.CHECKPOINT, component)
+
+
+def saved(directory: str) -> set[int]:
+    """Return the components that have a checkpoint."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return set()
+    numbers = (name[len(wire.CHECKPOINT) :] for name in names if name.startswith(wire.CHECKPOINT))
+    return set(map(int, filter(str.isdecimal, numbers)))
 
 
 def _place() -> Place | None:
     if current is not None:
         return current
     environ = os.environ  # a process that the function has started
-    if environ.get(wire.ON_EXECUTE) != "1" or wire.SCRATCH_VARIABLE not in environ:
+    variables = (wire.SCRATCH_VARIABLE, wire.CHECKPOINTS_VARIABLE, wire.COMPONENT_VARIABLE)
+    if environ.get(wire.ON_EXECUTE) != "1" or any(name not in environ for name in variables):
         return None
-    checkpoint = wire.CHECKPOINT + environ.get(wire.COMPONENT_VARIABLE, "")
-    return Place(environ[wire.SCRATCH_VARIABLE], os.path.join(environ[wire.CHECKPOINTS_VARIABLE], checkpoint))
+    component = int(environ[wire.COMPONENT_VARIABLE])
+    return Place(environ[wire.SCRATCH_VARIABLE], environ[wire.CHECKPOINTS_VARIABLE], component=component)
 
 
 def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
@@ -72,13 +104,22 @@ def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
     place = _place()
     if place is None:
         return
-    staged = os.path.join(os.path.dirname(place.scratch), wire.OUTPUTS)
+    staged = place.outputs
     for given in paths:
         path, name = _locate(given, place.scratch)
         if name == os.curdir:
+            _replace_links(path)
             for entry in sorted(os.listdir(path)):
-                _hand_over(os.path.join(path, entry), os.path.join(staged, entry), move=True)
+                source, target = os.path.join(path, entry), os.path.join(staged, entry)
+                if os.path.islink(source):
+                    os.makedirs(staged, exist_ok=True)
+                    _copy_link(source, target)
+                    os.unlink(source)
+                else:
+                    _hand_over(source, target, move=True)
         else:
+            if is_within(place.scratch, os.path.realpath(path)):
+                raise OSError(errno.EINVAL, "the directory that the component runs in is in it", os.fsdecode(given))
             inside = name is not None
             target = os.path.join(staged, os.path.basename(path) if name is None else name)
             _hand_over(path, target, move=inside and not os.path.islink(path))
@@ -127,12 +168,13 @@ def checkpoint(*paths: str | os.PathLike[str]) -> None:
         with tarfile.open(part, mode="w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar:
             for path, name in located:
                 tar.add(path, arcname=name)
+        os.makedirs(place.outputs, exist_ok=True)  # by which the worker knows that there may be a checkpoint
         os.makedirs(os.path.dirname(place.checkpoint), exist_ok=True)
         os.replace(part, place.checkpoint)
     except BaseException:
         os.unlink(part)
         raise
-    place.on_checkpoint()
+    place.on_checkpoint(place.checkpoint)
 
 
 def restore(path: str, scratch: str) -> None:
@@ -142,11 +184,17 @@ def restore(path: str, scratch: str) -> None:
     with tarfile.open(path, mode="r:", errors="surrogateescape") as tar:
         if hasattr(tarfile, "fully_trusted_filter"):  # its own: a component has saved it just so
             tar.extraction_filter = staticmethod(tarfile.fully_trusted_filter)
+        directories = []
         for member in tar:
             target = os.path.join(scratch, member.name)
-            if os.path.islink(target) or os.path.isfile(target):
-                os.unlink(target)  # an input file, which may be one that cannot be written to
-            tar.extract(member, scratch)
+            if os.path.islink(target) or not (member.isdir() and os.path.isdir(target)):
+                remove_tree(target)  # an input file, which may be one that cannot be written to
+            tar.extract(member, scratch, set_attrs=not member.isdir())
+            if member.isdir():
+                directories.append((target, member))
+        for target, member in reversed(directories):  # last: nothing can be put in one that is read-only
+            os.utime(target, (member.mtime, member.mtime))
+            os.chmod(target, member.mode)
 
 
 def _locate(given: str | os.PathLike[str], scratch: str) -> tuple[str, str | None]:
@@ -193,7 +241,7 @@ def _hand_over(source: str, target: str, *, move: bool) -> None:
         path = os.path.join(source, entry)
         if os.path.islink(path) and _stays_within(path, source):
             _copy_link(path, os.path.join(target, entry))
-        elif _mode(path) is not None:
+        elif _mode(path) is not None and not (os.path.islink(path) and leads_back(source, path)):
             _hand_over(path, os.path.join(target, entry), move=move and not os.path.islink(path))
     if move:
         remove_tree(source)
@@ -225,12 +273,12 @@ def _replace_links(directory: str) -> None:
         os.unlink(link)
         if not os.path.isdir(real):
             shutil.copy2(real, link)
-        elif not os.path.join(link, "").startswith(os.path.join(real, "")):
+        elif not is_within(link, real):
             shutil.copytree(real, link)
 
 
 def _links(directory: str) -> Iterator[str]:
-    for root, directories, names in os.walk(directory):
+    for root, directories, names in walk(directory):
         for name in (*directories, *names):
             path = os.path.join(root, name)
             if os.path.islink(path):

@@ -15,7 +15,8 @@ from .access_point import AccessPoint
 from .calls import Calls, index_lines
 from .outputs import refuse_directory
 from .records import recorded_components
-from .supervisor import Spec, Supervisor
+from .spec import Spec
+from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

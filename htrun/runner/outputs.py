@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from . import wire
-from .files import remove_tree
+from .files import grant, remove_tree, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ def take(
     component: int,
     remaps: Mapping[str, str],
     send: Callable[[str, str], None],
-) -> list[list[Any]]:
+) -> tuple[list[list[Any]], Exception | None]:
     """Take what a component has handed over.
 
     Parameters
@@ -33,22 +34,31 @@ def take(
     remaps : mapping of str to str
         Where outputs go that do not come back, by their names.
     send : callable
-        Called with the path of such a one, and where it goes.
+        Called with the path of such a one, and where it goes. One for which it raises comes back with the others.
 
     Returns
     -------
-    list of list
+    rows : list of list
         What each file was called: ``["f", name, number]``, ``["l", name, target]`` of a symbolic link, and
         ``["d", name]`` of a directory that is empty.
+    problem : Exception or None
+        The first that `send` has raised.
     """
     staged = os.path.join(base, wire.OUTPUTS)
+    problem: Exception | None = None
     try:
         for name, destination in remaps.items():
             path = find(staged, name)
-            if path is not None:
+            if path is None:
+                continue
+            try:
+                _make_readable(path)
                 send(path, destination)
-                remove_tree(path)  # what was sent may have been copied
-                _remove_empty(os.path.dirname(path), staged)
+            except Exception as error:
+                problem = problem or error
+                continue
+            remove_tree(path)  # what was sent may have been copied
+            _remove_empty(os.path.dirname(path), staged)
         rows: list[list[Any]] = []
         for kind, name in _walk(staged):
             path = os.path.join(staged, name)
@@ -57,11 +67,23 @@ def take(
             elif kind == "d":
                 rows.append(["d", name])
             else:
+                _make_readable(path)
                 os.replace(path, os.path.join(directory, "%s%d.%d" % (wire.OUTPUT_FILE, component, len(rows))))
                 rows.append(["f", name, len(rows)])
-        return rows
+        return rows, problem
     finally:
         remove_tree(staged)
+
+
+def _make_readable(path: str) -> None:
+    """Let files be sent that their owner could not read: a batch system holds the whole job for one of them."""
+    if not os.path.isdir(path):
+        grant(path, stat.S_IRUSR)
+        return
+    for root, _, names in walk(path):
+        for name in names:
+            if os.path.isfile(os.path.join(root, name)):
+                grant(os.path.join(root, name), stat.S_IRUSR)
 
 
 def _remove_empty(directory: str, top: str) -> None:
@@ -91,7 +113,7 @@ def find(staged: str, name: str) -> str | None:
 
 def _walk(staged: str) -> Iterator[tuple[str, str]]:
     """Yield the kind and the relative path of all that is below a directory, but for pipes and the like."""
-    for root, directories, names in os.walk(staged):
+    for root, directories, names in walk(staged):
         directories.sort()
         where = os.path.relpath(root, staged)
         prefix = "" if where == os.curdir else where + os.sep

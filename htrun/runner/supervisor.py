@@ -9,89 +9,23 @@ import json
 import os
 import selectors
 import signal
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import failures, outputs, records, wire
-from .capture import save_output, write_all
+from . import failures, records, wire
+from .deaths import Deaths
 from .slots import Slot, signal_group
-from .worker import DONE, FAILED, HELD, Worker, component_scratch
+from .worker import DONE, FAILED, HELD, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .calls import Calls
+    from .spec import Spec
 
 _RANGE_SECONDS = 0.05
 """How long a range should keep a worker busy: long beside the 100 µs of dealing it out, short beside the whole."""
 _MAX_BARREN_DEATHS = 3
-
-
-class Spec:
-    """What to run and where, for all workers of a supervisor.
-
-    Parameters
-    ----------
-    reference : dict
-        What ``loading.load_function`` imports.
-    sources : str
-        The directory of the user's modules.
-    file : callable
-        From the id of a file to bring along to where it lies on this node: an absolute path, or a URL.
-    attempt : int
-        How often this job has been started, counted from 1.
-    checkpoints : str
-        The directory of checkpoints.
-    holds : bool
-        Whether a component is held if a file to bring along is not there; elsewhere that is the batch system's part.
-    remaps : callable
-        From a component to where its output files go that do not come back, by their names.
-    send : callable
-        Called with the path of such an output file, and where it goes.
-    after_component, after_checkpoint : callable
-        Called in the worker when a component has its record, and when one has saved a checkpoint, in the file given.
-    fetch : callable
-        Writes what is behind a URL to a path; raises OSError with the one that is to blame as its filename.
-    python : str or None
-        The version of the Python that has made the map.
-    packages : str or None
-        The directory of packages that came along for it.
-    """
-
-    def __init__(
-        self,
-        reference: Mapping[str, str | None],
-        sources: str,
-        file: Callable[[str], str],
-        attempt: int = 1,
-        *,
-        checkpoints: str,
-        holds: bool = False,
-        remaps: Callable[[int], Mapping[str, str]] = lambda _: {},
-        send: Callable[[str, str], None] = os.replace,
-        after_component: Callable[[], None] = lambda: None,
-        after_checkpoint: Callable[[str], None] = lambda _: None,
-        fetch: Callable[[str, str], None] | None = None,
-        python: str | None = None,
-        packages: str | None = None,
-    ) -> None:
-        self.reference = reference
-        self.sources = os.path.abspath(sources)
-        self.file = file
-        self.attempt = attempt
-        self.checkpoints = checkpoints
-        self.holds = holds
-        self.python = python
-        self.packages = packages
-        self.remaps = remaps
-        self.send = send
-        self.after_component = after_component
-        self.after_checkpoint = after_checkpoint
-        self.resumes: dict[int, int] = {}
-        """How often components were started anew since their process was killed."""
-        self.node = '%s,"python":"%s"' % (json.dumps(os.uname().nodename), sys.version.partition(" ")[0])
-        self.fetch = fetch
 
 
 class Supervisor:
@@ -146,7 +80,7 @@ class Supervisor:
         self.busy_seconds = 0.0
         self.finished = 0
         self.selector = selectors.DefaultSelector()
-        self._resumed_from: dict[int, tuple[int, int]] = {}
+        self.deaths = Deaths(spec)
 
     def run(self) -> bool:
         """Work until everything is done or ``stop`` is called; return whether everything is done."""
@@ -379,7 +313,7 @@ class Supervisor:
         if done == start and component < 0:
             slot.barren_deaths += 1
         if component in positions and component != recorded:
-            if not self._can_resume(component, status):
+            if not self.deaths.can_resume(component, status):
                 self._record_death(slot, component, status)
                 done += 1
         elif slot.barren_deaths >= _MAX_BARREN_DEATHS:  # it does not even come to the component
@@ -390,70 +324,14 @@ class Supervisor:
         self._put_back(done, stop)
         self._feed(slot)
 
-    def _can_resume(self, component: int, status: int) -> bool:
-        """Tell whether a component whose process died can go on from a checkpoint.
-
-        It can if it was killed and has saved one since it was started last. One that is killed without getting any
-        further would be so for ever.
-        """
-        try:
-            saved = os.stat(os.path.join(self.spec.checkpoints, "%s%d" % (wire.CHECKPOINT, component)))
-        except OSError:
-            return False
-        identity = (saved.st_ino, saved.st_mtime_ns)
-        if not os.WIFSIGNALED(status) or self._resumed_from.get(component) == identity:
-            return False
-        self._resumed_from[component] = identity
-        self.spec.resumes[component] = self.spec.resumes.get(component, 0) + 1
-        return True
-
     def _put_back(self, start: int, stop: int) -> None:
         if start < stop:
             self.todo.appendleft((start, stop))
             self.remaining += stop - start
 
     def _record_death(self, slot: Slot, component: int, status: int) -> None:
-        path = os.path.join(slot.records, wire.RECORDS)
-        records.drop_torn_line(path)
-        running, started = slot.board.read()
-        now = time.time()
-        stdout, stderr = save_output(slot.records, slot.scratch)
-        error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
-        error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
-        text = (
-            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
-            % (
-                records.record_prefix(component, wire.ERRORED),
-                self.spec.attempt + self.spec.resumes.get(component, 0),
-                self.spec.node,
-                started if running >= 0 else now,
-                max(0.0, now - started) if running >= 0 else 0.0,
-                *stdout,
-                *stderr,
-                self._take_outputs(slot, component),
-                json.dumps(error),
-            )
-        )
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            write_all(fd, text.encode("utf-8"))
-        finally:
-            os.close(fd)
-        environment = os.path.join(slot.records, wire.ENVIRONMENT)
-        if not os.path.exists(environment):
-            with open(environment, "w", encoding="utf-8") as file:
-                json.dump(failures.describe_environment(), file)
+        self.deaths.record(slot, component, status)
         self._count_failures(1)
-
-    def _take_outputs(self, slot: Slot, component: int) -> str:
-        """Take what a component had handed over before its process died; return what its record says of that."""
-        if not os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
-            return ""
-        try:
-            rows = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)
-        except Exception:  # of sending it elsewhere: the component has an error as it is
-            return ""
-        return ',"files":' + json.dumps(rows)
 
     def _forget(self, slot: Slot) -> None:
         if slot.listening:

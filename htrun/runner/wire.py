@@ -54,8 +54,5 @@ ERRORED = "ERRORED"
 SIDE_FILE = "output."
 """What the names of files with large outputs begin with."""
 
-REMAP = "remap."
-"""What the names of output files begin with that HTCondor sends to URLs, at the top of a job's scratch directory."""
-
 INLINE_LIMIT = 1 << 20
 """Encoded outputs of more bytes than this go to a file of their own beside the records."""

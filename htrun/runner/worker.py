@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .calls import Calls
     from .slots import Board
-    from .supervisor import Spec
+    from .spec import Spec
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
@@ -51,7 +51,7 @@ class Worker:
 
     Parameters
     ----------
-    spec : supervisor.Spec
+    spec : Spec
         What to run, and where.
     calls : supervisor.Calls
         The calls, by position.
@@ -70,6 +70,7 @@ class Worker:
         self.base = scratch
         self.scratch = component_scratch(scratch)
         self.board = board
+        self.saved: set[int] = set()  # the components of a range that have a checkpoint
         self.pid = os.getpid()
         self.function: Callable[..., Any] | None = None
         self.process: ProcessState | None = None  # as importing the target has left it
@@ -86,6 +87,7 @@ class Worker:
             if not line:
                 break
             start, stop = map(int, line.split())
+            self.saved = hooks.saved(self.spec.checkpoints)
             for component, call in self.calls.read(start, stop):
                 answer = self._run(component, call)
                 if answer != DONE:
@@ -101,7 +103,8 @@ class Worker:
         os.environ[wire.ON_EXECUTE] = "1"
         os.environ[wire.SCRATCH_VARIABLE] = self.scratch
         os.environ[wire.CHECKPOINTS_VARIABLE] = self.spec.checkpoints
-        for left in (self.scratch, os.path.join(self.base, wire.OUTPUTS)):  # by one that killed its process
+        hooks.current = self.place = hooks.Place(self.scratch, self.spec.checkpoints, self.spec.after_checkpoint)
+        for left in (self.scratch, self.place.outputs):  # by one that killed its process
             if os.path.isdir(left) and os.listdir(left):
                 remove_tree(left)
         os.makedirs(self.scratch, exist_ok=True)
@@ -123,16 +126,18 @@ class Worker:
         started = time.time()
         self.board.begin(component, started)
         os.environ[wire.COMPONENT_VARIABLE] = str(component)
+        self.place.component = component
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
-        notes = []  # what is only there to be told if there is any
+        notes = []  # what is only there to be told if there is any; lists of files, which may be long, come last
         tick = time.perf_counter()
         try:
             self._enter_scratch()
             brought = brought_files(call)
             self._bring(brought)
-            resumed = self._restore(component)
-            if brought or resumed:
+            if component in self.saved:
+                hooks.restore(self.place.checkpoint, self.scratch)
+            if brought or component in self.saved:
                 self.usage = self._cpu()  # what fetched them does not count
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
@@ -150,12 +155,16 @@ class Worker:
             self._come_back()
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
-        try:
-            notes += self._take_outputs(component)
-        except Exception as exception:
-            if failures.is_no_space(exception):
-                raise
-            error = error or failures.describe_exception(exception, self.spec.sources)
+        hooked = os.path.isdir(self.place.outputs)
+        if hooked:
+            tick = time.perf_counter()
+            rows, problem = outputs.take(
+                self.base, self.directory, component, self.spec.remaps(component), self.spec.send
+            )
+            if problem is not None:
+                error = error or failures.describe_exception(problem, self.spec.sources)
+            if rows:
+                notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
@@ -182,30 +191,13 @@ class Worker:
         self.usage = (cpu, memory)
         self.capture.append(head + "".join(notes) + tail + "}")
         self.board.end()
-        assert hooks.current is not None, "a component has run"
-        if os.path.exists(hooks.current.checkpoint):
-            os.unlink(hooks.current.checkpoint)
+        saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
+        if saved:
+            os.unlink(self.place.checkpoint)
         if used:
             self._clean_scratch()
-        self.spec.after_component()
+        self.spec.after_component(self.place.checkpoint if saved else None)
         return DONE if error is None else FAILED
-
-    def _restore(self, component: int) -> bool:
-        """Put back the component's checkpoint, if it has one from an earlier start; tell whether it has."""
-        path = os.path.join(self.spec.checkpoints, "%s%d" % (wire.CHECKPOINT, component))
-        hooks.current = hooks.Place(self.scratch, path, lambda: self.spec.after_checkpoint(path))
-        if not os.path.exists(path):
-            return False
-        hooks.restore(path, self.scratch)
-        return True
-
-    def _take_outputs(self, component: int) -> list[str]:
-        """Take what the component has handed over; return what its record says of that."""
-        if not os.path.isdir(os.path.join(self.base, wire.OUTPUTS)):
-            return []
-        tick = time.perf_counter()
-        rows = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
-        return [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""

@@ -69,7 +69,12 @@ class Counting:
         assert self.starts(0) == ["0"]
         assert self.starts(1) == ["0", "3"]
         assert self.starts(2) == ["0"]
-        assert not list(self.shell.path().glob(".htrun/checkpoints/*"))
+        assert not checkpoints(self.shell)
+
+
+def checkpoints(shell: Shell) -> list[Path]:
+    """Return the checkpoints that have been left in the map's directory."""
+    return list(shell.path().glob(".htrun/**/checkpoint.*"))
 
 
 def parent(pid: int) -> int:
@@ -178,6 +183,7 @@ def test_no_endless_circle(shell: Shell) -> None:
     assert row["status"] == "ERRORED"
     assert "SIGSEGV" in shell.errors()[0]["error"]["message"]
     assert (shell.home / "starts").read_text() == ".."
+    assert not checkpoints(shell), "it is over"
     (shell.home / "gate").touch()
     shell("rerun", "components", "t", "0")
     shell("wait", "t")
@@ -212,6 +218,31 @@ def test_a_checkpoint_is_whole_or_not_there(local: Shell) -> None:
         """,
     )
     assert local.run("m.py:f")[0]["output"] == ["first", True]
+
+
+def test_a_checkpoint_of_what_is_read_only(shell: Shell) -> None:
+    """Directories that cannot be written to are restored as they were, also in the place of an input file."""
+    shell.write("in/file", "of the input")
+    shell.write(
+        "m.py",
+        """\
+        import os, signal, htrun
+        from pathlib import Path
+
+        def f(path: Path):
+            if not path.is_dir():
+                assert oct(os.stat("fixed").st_mode) == "0o40555"
+                assert os.stat("fixed").st_mtime == 1e9
+                return [path.read_text(), Path("fixed/deep/file").read_text()]
+            os.makedirs("fixed/deep"); Path("fixed/deep/file").write_text("deep")
+            os.chmod("fixed/deep/file", 0o444); os.chmod("fixed/deep", 0o555)
+            os.chmod("fixed", 0o555); os.utime("fixed", (1e9, 1e9))
+            os.rename("in", "moved"); Path("in").write_text("a file by now")
+            htrun.checkpoint("fixed", "in")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    assert shell.run("m.py:f", ["in"])[0]["output"] == ["a file by now", "deep"]
 
 
 def test_what_is_no_checkpoint(shell: Shell) -> None:
@@ -262,7 +293,8 @@ def test_the_manuals_counter(api: Shell) -> None:
         return True
 
     m = htrun.starmap(counter, [(40, str(api.home))])
-    until(lambda: (api.home / "step").exists() and int((api.home / "step").read_text()) >= 3, "some steps are done")
+    step = api.home / "step"
+    until(lambda: step.exists() and int(step.read_text() or 0) >= 3, "some steps are done")
     m.vacate()
     assert m.get(0, timeout=120)
     printed = m.stdout[0].splitlines()

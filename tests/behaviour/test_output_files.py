@@ -163,6 +163,37 @@ def test_a_rerun_replaces_files(shell: Shell) -> None:
     assert tree(shell.path() / "files") == {"0/first": b"0", "1/second": b"1"}
 
 
+@pytest.mark.parametrize("engine", ["local"])
+@pytest.mark.parametrize("chosen", [[1], None], ids=["one", "all"])
+@pytest.mark.parametrize("then", ["wait", "rerun"])
+def test_a_rerun_that_is_killed_before_it_has_submitted_anything(
+    api: Shell, monkeypatch: pytest.MonkeyPatch, chosen: list[int] | None, then: str
+) -> None:
+    """Output files that were put away are put back by whoever waits for the map or runs something again."""
+
+    def f(n: int) -> None:
+        Path(f"{n}.txt").write_text(str(n))
+        htrun.transfer_output_files(f"{n}.txt")
+
+    m = htrun.map(f, range(3), tag="t")
+    m.wait(60)
+    files = {f"{n}/{n}.txt": str(n).encode() for n in range(3)}
+    assert tree(m.path / "files") == files
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr("htrun.engines.local.engine.LocalEngine.submit", lambda *_: os.kill(os.getpid(), 9))
+        m.rerun(chosen)
+        os._exit(1)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+    if then == "wait":
+        api("wait", "t")
+    else:
+        m.rerun([0])
+        m.wait(60)
+    assert tree(m.path / "files") == files
+    assert not list((m.path / ".htrun").glob("old*"))
+
+
 def test_a_large_file_comes_back_whole(shell: Shell) -> None:
     """A file of 200 MB comes back as it was."""
     shell.write(
@@ -187,6 +218,26 @@ def test_a_large_file_comes_back_whole(shell: Shell) -> None:
         while block := file.read(1 << 20):
             digest.update(block)
     assert row["output"] == digest.hexdigest()
+
+
+def test_files_of_a_component_that_brings_many_along(shell: Shell) -> None:
+    """However long the list of files before the call is in a record, output files are found behind it."""
+    for number in range(50):
+        shell.write(f"inputs/{number}-{'long' * 20}.txt", "")
+    shell.write(
+        "m.py",
+        """\
+        from pathlib import Path
+
+        import htrun
+
+        def f(inputs: Path):
+            Path("out.txt").write_text(str(len(list(inputs.iterdir()))))
+            htrun.transfer_output_files("out.txt")
+        """,
+    )
+    shell.run("m.py:f", [["inputs"]])
+    assert tree(shell.path() / "files") == {"0/out.txt": b"50"}
 
 
 def test_output_files_in_python(api: Shell) -> None:
@@ -273,3 +324,65 @@ def test_a_component_that_dies_leaves_what_it_has_handed_over(shell: Shell) -> N
     )
     shell.run("m.py:f", [0, 1, 2], "--chunk-size", 3, code=1)
     assert tree(shell.path() / "files") == {f"{n}/{n}.txt": b"%d" % n for n in range(3)}
+
+
+def test_files_that_nobody_may_read(shell: Shell) -> None:
+    """Files and directories without permissions come back too, and hold no job with what else is in it."""
+    shell.write(
+        "m.py",
+        """\
+        import htrun, os
+        from pathlib import Path
+
+        def f(n):
+            Path("plain").write_text(f"plain {n}")
+            if n == 1:
+                os.makedirs("closed/deep")
+                Path("closed/deep/file").write_text("deep")
+                os.symlink("file", "closed/deep/link")
+                for path in ("plain", "closed/deep/file", "closed/deep", "closed"):
+                    os.chmod(path, 0)
+                os.mkdir("fixed"); Path("fixed/file").write_text("fixed"); os.chmod("fixed", 0o555)
+                htrun.transfer_output_files("closed", "fixed")
+            htrun.transfer_output_files("plain")
+        """,
+    )
+    shell.run("m.py:f", [0, 1, 2], "--chunk-size", 3)
+    closed = {"closed/deep/file": b"deep", "closed/deep/link": "-> file", "fixed/file": b"fixed"}
+    expected = {f"{n}/plain": b"plain %d" % n for n in range(3)} | {f"1/{name}": data for name, data in closed.items()}
+    assert tree(shell.path() / "files") == expected
+
+
+def test_the_scratch_directory_itself(shell: Shell) -> None:
+    """All that is in the scratch directory can be handed over at once; what that lies in cannot."""
+    shell.write(
+        "m.py",
+        """\
+        import htrun, os
+
+        def f(path):
+            os.mkdir("d")
+            os.symlink("../..", "d/up"); os.symlink("..", "up"); os.symlink(".", "here")
+            open("d/file", "w").close()
+            os.symlink("d/file", "near"); os.symlink(os.path.abspath("d/file"), "far"); os.symlink("none", "broken")
+            htrun.transfer_output_files(path)
+        """,
+    )
+    rows = shell.run("m.py:f", [".", "..", "../..", "/", "up", "here"], code=1)
+    assert [row["status"] for row in rows] == ["COMPLETED"] + 5 * ["ERRORED"]
+    assert "the directory that the component runs in is in it: '..'" in shell.errors()[0]["error"]["message"]
+    assert tree(shell.path() / "files") == {
+        "0/d/file": b"",
+        "0/near": "-> d/file",
+        "0/far": b"",
+        "0/broken": "-> none",
+    }
+
+
+def test_a_directory_from_elsewhere_with_links_to_itself(shell: Shell) -> None:
+    """A link that leads back to where it is is left out, as it is of directories that are brought along."""
+    shell.write("outside/file", "outside")
+    (shell.cwd / "outside/self").symlink_to(".")
+    shell.write("m.py", f"import htrun\ndef f():\n    htrun.transfer_output_files({str(shell.cwd / 'outside')!r})\n")
+    shell.run("m.py:f")
+    assert tree(shell.path() / "files") == {"0/outside/file": b"outside"}

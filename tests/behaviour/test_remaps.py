@@ -178,13 +178,19 @@ def test_outputs_go_to_s3_from_python(trusted: str, api: Shell, s3: S3, monkeypa
 
 
 def test_what_cannot_be_sent(local: Shell, http_server: FileServer) -> None:
-    """A server that refuses a file, or a directory that was to go to one, is that component's error."""
+    """A server that refuses a file, or a directory that was to go to one, is that component's error; no file is lost."""
     local.write("m.py", OUTPUTS)
-    local.run("m.py:f", [1], "--output-remap", f"a.txt={http_server.url}/no/such/directory", code=1)
+    remaps = [f"a.txt={http_server.url}/no/such/directory?sign=secret", f"b.txt={http_server.url}/b", "c d.txt=c"]
+    local.run("m.py:f", [1], *(f"--output-remap={remap}" for remap in remaps), code=1)
     message = local.errors()[0]["error"]["message"]
-    assert f"{http_server.url}/no/such/directory" in message
+    assert f"{http_server.url}/no/such/directory?..." in message
+    assert "secret" not in message
+    assert tree(local.path() / "files") == {"0/a.txt": b"a.txt 1", "0/sub/tree/x": b"x 1"}
+    assert tree(http_server.directory) == {"b": b"b.txt 1"}
+    assert (local.cwd / "c").read_text() == "c d.txt 1"
     local.run("m.py:f", [1], "--overwrite", "--output-remap", f"tree={http_server.url}/tree", code=1)
     assert "a directory cannot be sent to a URL" in local.errors()[0]["error"]["message"]
+    assert (local.path() / "files/0/sub/tree/x").exists()
 
 
 def test_a_place_that_has_become_unusable(condor: Shell) -> None:

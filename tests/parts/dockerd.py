@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,15 +81,15 @@ def fetch() -> None:
     """Unpack Docker and what the machine lacks for it; nothing is installed, so that nothing starts by itself."""
     if shutil.which("apt-get") is None:
         raise PartError("Docker is not installed, and without apt-get it cannot be fetched")
-    work = BASE / "building"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        there = run(["dpkg-query", "--show", "--showformat", "${Package}\n"]).split()
-        apt = PrivateApt(work / "apt", installed=({*there, "adduser"} - {*PACKAGES}))
-        apt.update()
-        wanted = [package for package in PACKAGES if apt.candidate(package) is not None]
-        unpack(apt.download(*wanted), work / "programs")
-    except PackageError as error:
-        raise PartError(f"Docker could not be fetched: {error}") from error
-    (work / "programs").rename(FETCHED)
-    shutil.rmtree(work)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=BASE) as directory:  # others may be at it too
+        work = Path(directory)
+        try:
+            there = run(["dpkg-query", "--show", "--showformat", "${Package}\n"]).split()
+            apt = PrivateApt(work / "apt", installed=({*there, "adduser"} - {*PACKAGES}))
+            apt.update()
+            wanted = [package for package in PACKAGES if apt.candidate(package) is not None]
+            unpack(apt.download(*wanted), work / "programs")
+        except PackageError as error:
+            raise PartError(f"Docker could not be fetched: {error}") from error
+        if not FETCHED.exists():
+            (work / "programs").rename(FETCHED)

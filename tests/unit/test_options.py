@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from htrun.creation import asked_options
 from htrun.engines.local.work import cpus_each
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
-from htrun.options import InputFiles, MapOptions, Resolved, cut, option_key, option_value, resolve
+from htrun.input_files import InputFiles
+from htrun.options import MapOptions, Resolved, cut, option_key, option_value, resolve
 from htrun.remaps import Remaps
 from htrun.transfers import FileTable, Landing, TransferPath
 

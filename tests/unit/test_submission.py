@@ -94,6 +94,23 @@ def test_a_delivery_says_how_to_start_the_runner(name: str, tmp_path: Path) -> N
     assert "htrun.pyz" in commands["arguments"]
 
 
+@pytest.mark.parametrize(
+    ("alternate", "fetched", "name"),
+    [
+        ("/srv/python.tgz", "/srv/python.tgz", "python.tgz"),
+        ("https://h/a/python.tgz", "https://h/a/python.tgz", "python.tgz"),
+        ("https://h/a,b/python.tgz?sign=x/y", "https://h/a%2Cb/python.tgz?sign=x/y", "python.tgz"),
+    ],
+)
+def test_a_transplant_from_elsewhere(alternate: str, fetched: str, name: str, tmp_path: Path) -> None:
+    """The job unpacks what HTCondor calls the file: the query of a URL is no part of its name."""
+    settings = Config(tmp_path, assume_exists=True, alternate_input_path=alternate)
+    place = Place("scan", MapDirectory(tmp_path), tmp_path, settings)
+    commands = get_delivery("transplant").prepare(place).submit
+    assert commands["transfer_input_files"] == fetched
+    assert commands["arguments"].endswith(f' htrun.pyz {name}"')
+
+
 @pytest.mark.parametrize("text", ["assume:", "shared:python3"])
 def test_an_argument_that_means_nothing_is_refused(text: str) -> None:
     """A delivery method that needs no argument takes none."""

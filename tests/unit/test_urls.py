@@ -11,7 +11,7 @@ from htrun.engines.htcondor.transfer import InputUrls, check_urls, output_remaps
 from htrun.engines.local.remote import _s3
 from htrun.exceptions import EngineError, UsageError
 from htrun.transfers import FileTable, TransferPath
-from htrun.urls import landing_name, normalized
+from htrun.urls import landing_name, normalized, public
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,21 @@ def test_how_urls_are_sent_and_what_arrives(url: str, sent: str, name: str) -> N
     assert table.find("", url) is table.find("elsewhere", url)
     assert [(file.path, file.name, file.is_remote) for file in table] == [(sent, name, True)]
     assert TransferPath.parse(url).name == name
+
+
+@pytest.mark.parametrize(
+    "server", ["a, /etc/passwd#", "a b", "a;b", 'a"b', "a\nb", "$(x)", "a\\b", "u:p,w@h", "bü,cher.example"]
+)
+def test_servers_of_urls_are_names(server: str) -> None:
+    """What begins something else in a submit description is refused: it is no name of a server."""
+    with pytest.raises(ValueError, match="no server"):
+        normalized(f"http://{server}/x")
+
+
+def test_urls_in_messages_tell_no_secrets() -> None:
+    """Passwords and queries are left out."""
+    assert public("https://me:pw@h:8/a?X-Amz-Signature=s#x") == "https://h:8/a?..."
+    assert public("s3://b/a?x@y") == "s3://b/a?x@y"
 
 
 def test_paths_of_urls_go_on_without_their_query() -> None:

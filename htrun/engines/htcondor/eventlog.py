@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Transfers
@@ -154,12 +155,11 @@ def transfers(directory: MapDirectory) -> dict[int, Transfers]:
     types = bindings().JobEventType
     first_jobs = {s.cluster: s.first_job for s in directory.read_submissions() if s.cluster is not None}
     times: dict[int, dict[int, float]] = {}
-    for event in RawLog(events_file(directory)).new():
-        if event.cluster not in first_jobs:
-            continue
-        job = first_jobs[event.cluster] + event.proc
-        if int(event.type) == int(types.FILE_TRANSFER):
-            times.setdefault(job, {})[event["Type"]] = float(event.timestamp)
+    with closing(RawLog(events_file(directory))) as log:
+        for event in log.new():
+            if event.cluster in first_jobs and int(event.type) == int(types.FILE_TRANSFER):
+                job = first_jobs[event.cluster] + event.proc
+                times.setdefault(job, {})[event["Type"]] = float(event.timestamp)
     return {
         job: Transfers(
             input_s=_between(at.get(_BEGAN_INPUT), at.get(_ENDED_INPUT)),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
-from htrun.runner import wire
+from htrun.runner.hooks import checkpoint_path, saved
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Transfers
     from htrun.store import MapDirectory
@@ -119,11 +119,9 @@ class LocalEngine:
 
 def _forget_checkpoints(directory: MapDirectory, components: Ranges) -> None:
     """Let components begin at their beginning."""
-    if directory.checkpoints.is_dir():
-        for path in directory.checkpoints.iterdir():
-            component = int(path.name.removeprefix(wire.CHECKPOINT))
-            if any(start <= component < stop for start, stop in components):
-                path.unlink(missing_ok=True)
+    for component in saved(str(directory.checkpoints)):
+        if any(start <= component < stop for start, stop in components):
+            Path(checkpoint_path(str(directory.checkpoints), component)).unlink(missing_ok=True)
 
 
 def _give(directory: MapDirectory, order: str, reason: str) -> None:

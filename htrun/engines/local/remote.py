@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from htrun.exceptions import UsageError
-from htrun.urls import is_literal, path_of, split
+from htrun.urls import is_literal, path_of, public, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,8 +68,12 @@ def fetch(url: str, path: str, options: Mapping[str, str]) -> None:
 
 
 def send(path: str, url: str, options: Mapping[str, str]) -> None:
-    """Write the file at ``path`` to a URL; see ``fetch``."""
-    _transfer("send", url, path, options)
+    """Write the file at ``path`` to a URL; see ``fetch``. Errors name it without what may be secret in it."""
+    try:
+        _transfer("send", url, path, options)
+    except OSError as error:
+        where = public(url) if error.filename == url else error.filename
+        raise OSError(error.errno, error.strerror, where) from None
 
 
 def _transfer(what: str, url: str, path: str, options: Mapping[str, str]) -> None:

@@ -19,8 +19,8 @@ from htrun.runner import wire
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.outputs import refuse_directory
-from htrun.runner.packages import unpack
-from htrun.runner.supervisor import Spec, Supervisor
+from htrun.runner.spec import Spec
+from htrun.runner.supervisor import Supervisor
 from htrun.state import fold
 from htrun.urls import is_url
 
@@ -112,6 +112,8 @@ def _packages(directory: MapDirectory) -> str | None:
         return None
     if os.path.isdir(runner["installed"]):  # noqa: PTH112 (a text, as it goes on sys.path)
         return str(runner["installed"])
+    from htrun.runner.packages import unpack  # only now: the cache has them unless it was cleared
+
     unpacked = str(directory.inner / wire.PACKAGES)
     unpack(str(directory.delivery / runner["packages"]), unpacked, directory.info["versions"]["python"])
     return unpacked

@@ -1,0 +1,98 @@
+"""What becomes of components whose process died."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING
+
+from . import failures, outputs, records, wire
+from .capture import save_output, write_all
+from .hooks import checkpoint_path
+from .worker import component_scratch
+
+if TYPE_CHECKING:
+    from .slots import Slot
+    from .spec import Spec
+
+
+class Deaths:
+    """Says which components go on from a checkpoint, and writes the records of those that do not.
+
+    Parameters
+    ----------
+    spec : Spec
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._resumed_from: dict[int, tuple[int, int]] = {}
+
+    def can_resume(self, component: int, status: int) -> bool:
+        """Tell whether a component whose process died can go on from a checkpoint.
+
+        It can if it was killed and has saved one since it was started last. One that is killed without getting any
+        further would be so for ever.
+        """
+        try:
+            saved = os.stat(checkpoint_path(self.spec.checkpoints, component))
+        except OSError:
+            return False
+        identity = (saved.st_ino, saved.st_mtime_ns)
+        if not os.WIFSIGNALED(status) or self._resumed_from.get(component) == identity:
+            return False
+        self._resumed_from[component] = identity
+        self.spec.resumes[component] = self.spec.resumes.get(component, 0) + 1
+        return True
+
+    def record(self, slot: Slot, component: int, status: int) -> None:
+        """Write the record of a component, in the place of the worker that died of it."""
+        path = os.path.join(slot.records, wire.RECORDS)
+        records.drop_torn_line(path)
+        running, started = slot.board.read()
+        now = time.time()
+        stdout, stderr = save_output(slot.records, slot.scratch)
+        error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
+        error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
+        text = (
+            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
+            % (
+                records.record_prefix(component, wire.ERRORED),
+                self.spec.attempt + self.spec.resumes.get(component, 0),
+                self.spec.node,
+                started if running >= 0 else now,
+                max(0.0, now - started) if running >= 0 else 0.0,
+                *stdout,
+                *stderr,
+                self._take_outputs(slot, component),
+                json.dumps(error),
+            )
+        )
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            write_all(fd, text.encode("utf-8"))
+        finally:
+            os.close(fd)
+        environment = os.path.join(slot.records, wire.ENVIRONMENT)
+        if not os.path.exists(environment):
+            with open(environment, "w", encoding="utf-8") as file:
+                json.dump(failures.describe_environment(), file)
+        checkpoint = checkpoint_path(self.spec.checkpoints, component)
+        saved = os.path.exists(checkpoint)
+        if saved:
+            os.unlink(checkpoint)
+        self.spec.after_component(checkpoint if saved else None)
+
+    def _take_outputs(self, slot: Slot, component: int) -> str:
+        """Take what a component had handed over; return what its record says of that.
+
+        All of it comes back, wherever it was to go: sending files may take long, and others wait to be told what to do.
+        """
+        if not os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
+            return ""
+        try:
+            rows, _ = outputs.take(slot.scratch, slot.records, component, {}, os.replace)
+        except OSError:  # the component has an error as it is
+            return ""
+        return ',"files":' + json.dumps(rows) if rows else ""
