@@ -148,8 +148,6 @@ def run(**options: Any) -> ExitCode:
         why = settings.origin("ENGINE")
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
-    if given and engine.name == "local" and not brings:
-        click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     asked = read_job_options(options)
     if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
         says = "says" if len(idle) == 1 else "say"
@@ -158,6 +156,8 @@ def run(**options: Any) -> ExitCode:
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
     delivery, why_delivery = choose_delivery(given, engine, settings)
+    if given and engine.name == "local" and not brings:
+        click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     whys = Whys(engine=why, delivery=why_delivery)
     request = _request(target, engine, delivery, options, asked)
     check_request(request, settings)
