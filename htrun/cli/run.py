@@ -66,7 +66,10 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
 @click.option(
-    "--transfer", multiple=True, metavar="NAME", help="Strings given to this parameter are files to bring along."
+    "--transfer",
+    multiple=True,
+    metavar="NAME",
+    help="Strings given to this parameter are files to bring along; repeatable.",
 )
 @click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
 @click.option(
@@ -79,7 +82,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--delivery",
     metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
-    help="How Python gets to execute nodes: shared, assume, packaged, docker, singularity, transplant, auto.",
+    help="How Python gets to execute nodes: shared, assume, docker[:IMAGE], singularity[:IMAGE], transplant, "
+    "packaged[:FILE], or auto, the default.",
 )
 @click.option(
     "--requirements",
@@ -88,8 +92,20 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     shell_complete=complete_files,
     help="Packages to bring along; implies --delivery packaged.",
 )
-@click.option("--workers", type=int, callback=positive, help="Worker processes on this machine; by default one a CPU.")
-@click.option("--chunk-size", type=int, callback=positive, help="Components a job works from the start.")
+@click.option(
+    "--workers",
+    type=int,
+    callback=positive,
+    metavar="N",
+    help="Worker processes on this machine; by default one a CPU.",
+)
+@click.option(
+    "--chunk-size",
+    type=int,
+    callback=positive,
+    metavar="N",
+    help="Components that a job works; by default as many as suit the engine.",
+)
 @job_options
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
