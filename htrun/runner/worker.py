@@ -155,7 +155,8 @@ class Worker:
         except Exception as exception:
             if failures.is_no_space(exception):
                 raise
-            error = error or failures.describe_exception(exception, self.spec.sources)
+            ours = exception.with_traceback(None)  # no code of the user's has a part in it
+            error = error or failures.describe_exception(ours, self.spec.sources)
         stdout, stderr = self.capture.settle()
         cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (

@@ -183,6 +183,7 @@ def test_what_cannot_be_sent(local: Shell, http_server: FileServer) -> None:
     local.run("m.py:f", [1], "--output-remap", f"a.txt={http_server.url}/no/such/directory", code=1)
     message = local.errors()[0]["error"]["message"]
     assert f"{http_server.url}/no/such/directory" in message
+    assert not local.errors()[0]["error"]["frames"], "no line of the function's failed"
     local.run("m.py:f", [1], "--overwrite", "--output-remap", f"tree={http_server.url}/tree", code=1)
     assert "a directory cannot be sent to a URL" in local.errors()[0]["error"]["message"]
 
