@@ -368,7 +368,7 @@ def _explain_json(error: json.JSONDecodeError, indent: int) -> str:
     elif not after:
         hint = "the line ends too early"
     elif at == 0 and re.match(r"[\w./~]", text):
-        hint = "strings take double quotes"
+        hint = "strings take double quotes; a table needs --input-format csv or tsv"
     message = error.msg.removesuffix(" starting at").removesuffix(" at")
     return f"column {indent + at + 1}: {message}{f' ({hint})' if hint else ''}"
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 USER_FILE = "~/.htrunrc"
 PROJECT_FILES = ("htrun.toml", "pyproject.toml")
 
+_BARE_VALUE = re.compile(r"[^=#]*=\s*([\w~/.:+-]+)\s*(?:#.*)?")
+
 
 class Layer(Protocol):
     """A table of settings that is read when it is asked for."""
@@ -195,7 +197,10 @@ def parse_toml(text: str, path: str) -> dict[str, Any]:
         line = int(place[1]) if place and place[1] else text.count("\n") + 1
         column = f" (column {place[2]})" if place and place[2] else ""
         message = message[: place.start()] if place else message
-        raise UsageError(f"{path}:{line}: it is not TOML: {message}{column}") from None
+        bare = _BARE_VALUE.fullmatch(text.split("\n")[line - 1])
+        is_text = bare and bare[1].lower() not in ("true", "false") and message.startswith(("Invalid v", "Expected n"))
+        hint = f'; a text takes quotes: "{bare[1]}"' if bare and is_text else ""
+        raise UsageError(f"{path}:{line}: it is not TOML: {message}{column}{hint}") from None
 
 
 def _checked(table: Mapping[str, Any], path: str, where: str = "") -> dict[str, Any]:

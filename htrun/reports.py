@@ -188,9 +188,10 @@ class ErrorReport:
 
     def _scratch(self) -> Iterator[str]:
         before, after = ([], self.error.get("scratch", ())) if self.record is None else self.record.scratch()
-        for files, when in ((before, "before"), (after, "after")):
+        unchanged = ((after, "before the call and after it"),)
+        for files, when in unchanged if before == after else ((before, "before the call"), (after, "after the call")):
             if files:
-                yield rule(f"Files in the scratch directory {when} the call", "-")
+                yield rule(f"Files in the scratch directory {when}", "-")
                 for name, size in files:
                     yield f"{size:>12,}  {name}"
 

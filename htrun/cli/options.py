@@ -50,10 +50,14 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "output_remaps",
         multiple=True,
         metavar="NAME=DEST",
-        help="Send the output file NAME to a path or a URL; NAME=@FIELD takes that from a field of each input.",
+        help="Send the output file NAME to a path or a URL, which NAME=@FIELD takes from each input; repeatable.",
     )(command)
     command = click.option(
-        "--input-file", "input_files", multiple=True, metavar="PATH", help="A file that each component brings along."
+        "--input-file",
+        "input_files",
+        multiple=True,
+        metavar="PATH",
+        help="A file, directory or URL that each component brings along; repeatable.",
     )(command)
     command = click.option(
         "-o",
@@ -61,7 +65,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "submit_options",
         multiple=True,
         metavar="KEY=VALUE",
-        help="A submit command of HTCondor; KEY=@FIELD takes it from a field of each input.",
+        help="A submit command of HTCondor, which KEY=@FIELD takes from each input; repeatable.",
     )(command)
     for name, (metavar, text) in reversed(_REQUESTS.items()):
         command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=text)(command)

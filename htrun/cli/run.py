@@ -67,7 +67,10 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
 @click.option(
-    "--transfer", multiple=True, metavar="NAME", help="Strings given to this parameter are files to bring along."
+    "--transfer",
+    multiple=True,
+    metavar="NAME",
+    help="Strings given to this parameter are files to bring along; repeatable.",
 )
 @click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
 @click.option(
@@ -80,7 +83,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     "--delivery",
     metavar="NAME[:ARG]",
     shell_complete=complete_deliveries,
-    help="How Python gets to execute nodes: shared, assume, packaged, docker, singularity, transplant, auto.",
+    help="How Python gets to execute nodes: shared, assume, docker[:IMAGE], singularity[:IMAGE], transplant, "
+    "packaged[:FILE], or auto, the default.",
 )
 @click.option(
     "--requirements",
@@ -89,8 +93,20 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     shell_complete=complete_files,
     help="Packages to bring along; implies --delivery packaged.",
 )
-@click.option("--workers", type=int, callback=positive, help="Worker processes on this machine; by default one a CPU.")
-@click.option("--chunk-size", type=int, callback=positive, help="Components a job works from the start.")
+@click.option(
+    "--workers",
+    type=int,
+    callback=positive,
+    metavar="N",
+    help="Worker processes on this machine; by default one a CPU.",
+)
+@click.option(
+    "--chunk-size",
+    type=int,
+    callback=positive,
+    metavar="N",
+    help="Components that a job works; by default as many as suit the engine.",
+)
 @job_options
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
@@ -149,8 +165,6 @@ def run(**options: Any) -> ExitCode:
         why = settings.origin("ENGINE")
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
-    if given and engine.name == "local" and not brings:
-        click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     asked = read_job_options(options)
     if engine.name == "local" and (idle := asked.idle_on_this_machine(options["workers"])):
         says = "says" if len(idle) == 1 else "say"
@@ -159,6 +173,8 @@ def run(**options: Any) -> ExitCode:
     if reason is not None:
         raise EngineError(f"engine {engine.name}: {reason}")
     delivery, why_delivery = choose_delivery(given, engine, settings)
+    if given and engine.name == "local" and not brings:
+        click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
     whys = Whys(engine=why, delivery=why_delivery)
     request = _request(target, engine, delivery, options, asked)
     check_request(request, settings)

@@ -283,6 +283,8 @@ def show_summary(talk: Talk, map_: MapControl, seconds: float | None = None, max
             talk.say(reports.shorten(line, room) if talk.is_terminal else " ".join(line.split()))
         if len(lines) < len(errored) + len(others):
             talk.say(f"... and {len(errored) + len(others) - len(lines):,} more")
+    if map_.holds:
+        talk.say(f"'htrun why {map_.tag}' says what mends a hold, 'htrun release {map_.tag}' tries again")
     if max_failures and len(errored) >= max_failures:
         talk.rule(f"stopping after {words.count(len(errored), 'error')}", "!", fg="red")
     code = exit_code(map_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -141,11 +142,14 @@ def _maker(text: str) -> tuple[Callable[[str | None], Delivery], str, str | None
     given = argument if colon else None
     if name in _registered:
         return _registered[name], name, given
+    if name == AUTO:
+        no_argument(name, given)
     methods = _methods()
     if name not in methods:
-        raise UnknownPythonDeliveryMethod(
-            f"there is no delivery method {name!r}; there are {', '.join(delivery_names())}"
-        )
+        names = delivery_names()
+        close = difflib.get_close_matches(name.lower(), names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise UnknownPythonDeliveryMethod(f"there is no delivery method {name!r}{hint}; there are {', '.join(names)}")
     try:
         return methods[name].load(), name, given
     except Exception as error:
@@ -234,7 +238,7 @@ def brings_packages(text: str) -> bool:
     """Tell whether a delivery method, if there is one, serves targets where no Python has to be brought to as well."""
     try:
         return text != AUTO and hasattr(_maker(text)[0], "here")
-    except UnknownPythonDeliveryMethod:
+    except (UnknownPythonDeliveryMethod, UsageError):
         return False
 
 

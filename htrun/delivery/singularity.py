@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from htrun.delivery import Place
 
 _STAGED = "image.sif"
-_MARK = ".singularity.d"  # without it the job would be started again and again, and never held
+_MARK = ".singularity.d"  # without it the job would be started again and again, and never held; so with other files:
+_MAGIC = ((32, b"SIF_MAGIC"), (0, b"hsqs"), (1080, b"\x53\xef"))  # SIF, and the older SquashFS and ext3
 
 
 class Singularity:
@@ -38,6 +39,11 @@ class Singularity:
             raise UsageError(
                 f"the directory {argument} is no image, since it has no {_MARK}: "
                 f"'apptainer build --sandbox IMAGE {argument}' makes one of a plain file system"
+            )
+        elif Path(argument).is_file() and not _is_image(argument):
+            raise UsageError(
+                f"the file {argument} is no image (SIF): 'apptainer build IMAGE.sif SOURCE' makes one, of a definition "
+                "file or docker://python:3.12, say"
             )
         self.summary = f"python3 in a container of the image {argument}"
 
@@ -68,6 +74,15 @@ class Singularity:
         place.directory.delivery.mkdir(exist_ok=True)
         (place.directory.delivery / _STAGED).symlink_to(path)
         return Prepared({**commands(), **container(f"../../{place.directory.delivery.name}/{_STAGED}")})
+
+
+def _is_image(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(2048)
+    except OSError as error:
+        raise UsageError(f"the image {path} cannot be read: {error.strerror}") from None
+    return any(head.startswith(magic, offset) for offset, magic in _MAGIC)
 
 
 def _is_url(image: str) -> bool:

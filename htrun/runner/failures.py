@@ -184,8 +184,9 @@ def list_scratch(directory: str) -> list[list[Any]]:
     """Return the names (relative) and sizes in bytes of the first files below a scratch directory."""
 
     def walk(top: str) -> Iterator[list[Any]]:
-        for root, _, names in os.walk(top):
-            for name in names:
+        for root, directories, names in os.walk(top):
+            directories.sort()
+            for name in sorted(names):
                 path = os.path.join(root, name)
                 try:
                     yield [os.path.relpath(path, top), os.lstat(path).st_size]

@@ -162,6 +162,7 @@ class Worker:
                 self.base, self.directory, component, self.spec.remaps(component), self.spec.send
             )
             if problem is not None:
+                problem = problem.with_traceback(None)  # no code of the user's has a part in it
                 error = error or failures.describe_exception(problem, self.spec.sources)
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]

@@ -165,7 +165,11 @@ def test_auto_is_an_image_where_one_is_set(condor: Shell) -> None:
         ("singularity:", "needs an image"),
         ("singularity:nowhere.sif", "there is no image "),
         ("singularity:.", "is no image, since it has no .singularity.d"),
-        ("auto:x", "there is no delivery method 'auto'"),
+        (f"singularity:{__file__}", "is no image (SIF): 'apptainer build IMAGE.sif SOURCE' makes one"),
+        ("auto:x", "the delivery method auto takes no argument: auto:x"),
+        ("dokcer:x", "there is no delivery method 'dokcer' (did you mean 'docker'?); there are auto, assume, docker, "),
+        ("Docker:x", "there is no delivery method 'Docker' (did you mean 'docker'?); there are auto, assume, docker, "),
+        ("boat", "there is no delivery method 'boat'; there are auto, assume, docker, "),
         ("assume:x", "takes no argument"),
     ],
 )

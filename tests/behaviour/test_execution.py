@@ -18,7 +18,7 @@ SOURCE = """\
     import htrun
 
     def f(path: Path, seconds=0):
-        time.sleep(seconds)
+        time.sleep(max(seconds, 0))
         Path("made by it").write_text("12345")
         Path("out.txt").write_text("out")
         htrun.transfer_output_files("out.txt")
@@ -78,6 +78,21 @@ def test_the_error_report(shell: Shell) -> None:
     before, _, after = done.stderr.partition("after the call")
     assert "7  in.txt" in before
     assert "7  in.txt" in after
+    assert "5  made by it" not in before
+    assert "5  made by it" in after
+
+
+def test_files_that_are_the_same_after_the_call_are_shown_once(shell: Shell) -> None:
+    """The report of an error has them in the order of their names, so that what went wrong stays in sight."""
+    shell.write("m.py", "def f(paths: list):\n    return 1 / 0\n")
+    names = [f"{letter}.txt" for letter in "dbaceghf"]
+    for name in names:
+        shell.write(name, "1234567")
+    inputs = shell.jsonl("c.jsonl", [{"paths": names}])
+    done = shell("m.py:f", "--args", inputs, "--transfer", "paths", "--tag", "t", code=1)
+    _, _, after = done.stderr.partition("Files in the scratch directory before the call and after it")
+    assert re.findall(r"7  (\w)\.txt", after) == list("abcdefgh")
+    assert "in the scratch directory" not in after
 
 
 def test_the_error_report_in_python(api: Shell) -> None:

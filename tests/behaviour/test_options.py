@@ -187,6 +187,18 @@ def test_this_machine_honours_request_cpus(local: Shell) -> None:
     assert options["submit"] == {"request_cpus": "10000", "request_memory": "1GB"}
 
 
+@pytest.mark.parametrize(
+    ("delivery", "said"),
+    [("dokcer:x", "there is no delivery method 'dokcer'"), ("auto:x", "the delivery method auto ")],
+)
+def test_what_is_no_delivery_is_all_that_is_said(local: Shell, delivery: str, said: str) -> None:
+    """That this machine has no use for a delivery method is said of one that there is."""
+    done = local("math:sqrt", "--args", "-", "--delivery", delivery, code=4, input="1\n")
+    assert done.stderr.startswith(f"htrun: error: {said}")
+    done = local("math:sqrt", "--args", "-", "--delivery", "docker:x", input="1\n")
+    assert "htrun: note: --delivery says nothing to the engine local" in done.stderr
+
+
 def test_each_job_asks_for_what_its_component_does(condor: Shell, condor_tool: Callable[..., str]) -> None:
     """Variadic and fixed options, built-in and custom, are in the ads of the jobs as they were given."""
     condor.write("m.py", LOOK)

@@ -188,6 +188,7 @@ def test_what_cannot_be_sent(local: Shell, http_server: FileServer) -> None:
     assert tree(local.path() / "files") == {"0/a.txt": b"a.txt 1", "0/sub/tree/x": b"x 1"}
     assert tree(http_server.directory) == {"b": b"b.txt 1"}
     assert (local.cwd / "c").read_text() == "c d.txt 1"
+    assert not local.errors()[0]["error"]["frames"], "no line of the function's failed"
     local.run("m.py:f", [1], "--overwrite", "--output-remap", f"tree={http_server.url}/tree", code=1)
     assert "a directory cannot be sent to a URL" in local.errors()[0]["error"]["message"]
     assert (local.path() / "files/0/sub/tree/x").exists()

@@ -182,7 +182,8 @@ def test_what_is_not_there_holds_the_component_alone(shell: Shell, web: Web) -> 
     inputs = shell.jsonl("in.jsonl", [f"{web.url}/{name}" for name in ("there", "late")])
     shell("m.py:read", "--args", inputs, "--collect-only")
     assert web.asked == []
-    shell("m.py:read", "--args", inputs, "--tag", "t", code=6)
+    done = shell("m.py:read", "--args", inputs, "--tag", "t", code=6)
+    assert "\n'htrun why t' says what mends a hold, 'htrun release t' tries again\n" in done.stderr
     assert shell.counts() == {"COMPLETED": 1, "HELD": 1}
     reasons = shell("reasons", "t").stdout
     assert f"{web.url}/late" in reasons

@@ -150,6 +150,16 @@ def test_held_components(condor: Shell, condor_tool: Callable[..., str]) -> None
     assert "Removed: components 0-3: " in condor("why", "t").stdout
 
 
+def test_holds_that_are_mended_alike(local: Shell) -> None:
+    """Each reason is told, and what mends them all once."""
+    local.write("m.py", "from pathlib import Path\n\ndef f(path: Path):\n    return path.name\n")
+    urls = [f"file:///nowhere/{n}" for n in range(3)]
+    local("m.py:f", "--args", local.jsonl("in.jsonl", urls), "--tag", "t", code=6)
+    lines = local("why", "t").lines
+    assert [line[:20] for line in lines[1:-1]] == [f"  Held: component {n}:" for n in range(3)]
+    assert lines[-1] == "  Put back the file that is not there; then 'htrun release t' tries again."
+
+
 def test_slots_that_are_busy(condor: Shell) -> None:
     """If every slot that would do is taken, who has them and the user's priority are told."""
     condor.write("m.py", SLEEPS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +11,7 @@ import pytest
 from htrun.choices import choose_delivery
 from htrun.config import Config
 from htrun.engines.base import Nodes
-from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod
+from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
 
 if TYPE_CHECKING:
     from htrun.engines.base import Engine
@@ -74,3 +75,21 @@ def test_what_is_unknown_in_the_settings_is_told_with_its_origin() -> None:
     settings = Config(Path("/"), delivery="boat", origins={"DELIVERY_METHOD": "~/.htrunrc"})
     with pytest.raises(UnknownPythonDeliveryMethod, match=r"~/\.htrunrc: there is no delivery method 'boat'"):
         choose_delivery(None, cast("Engine", Pool(None)), settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("dokcer:x", UnknownPythonDeliveryMethod, "'dokcer' (did you mean 'docker'?); there are auto, assume, "),
+        ("Docker:x", UnknownPythonDeliveryMethod, "'Docker' (did you mean 'docker'?); there are auto, assume, "),
+        ("boat", UnknownPythonDeliveryMethod, "'boat'; there are auto, assume, "),
+        ("auto:x", UsageError, "the delivery method auto takes no argument: auto:x"),
+    ],
+)
+def test_what_is_no_method_is_told_with_the_nearest(text: str, error: type[Exception], message: str) -> None:
+    """Whatever the engine needs of it."""
+    for needs_delivery in (True, False):
+        pool = Pool(None)
+        pool.needs_delivery = needs_delivery
+        with pytest.raises(error, match=re.escape(message)):
+            choose_delivery(text, cast("Engine", pool), Config(Path("/")))

@@ -122,7 +122,11 @@ def test_nan() -> None:
         pytest.param(b"1 2", "column 3: Extra data", id="two values"),
         pytest.param(b"[None]", "column 2: Expecting value (None is written null)", id="None"),
         pytest.param(b'{"x": True}', "column 7: Expecting value (True is written true)", id="True"),
-        pytest.param(b"a.txt", "column 1: Expecting value (strings take double quotes)", id="bare text"),
+        pytest.param(
+            b"a.txt",
+            "column 1: Expecting value (strings take double quotes; a table needs --input-format csv or tsv)",
+            id="bare text",
+        ),
         pytest.param(b'{"x": 1', "column 8: Expecting ',' delimiter (the line ends too early)", id="cut off"),
         pytest.param(b'["x', "column 2: Unterminated string", id="a string cut off"),
         pytest.param(b'["a\x01"]', "column 4: Invalid control character", id="a control character"),

@@ -12,6 +12,7 @@ import pytest
 
 import htrun
 from htrun.exceptions import HtrunError, MissingSetting, UsageError
+from htrun.layers import parse_toml
 from htrun.settings import KnownSettings, Settings, config_of, load, standard_settings, user_settings
 
 if TYPE_CHECKING:
@@ -312,7 +313,11 @@ def test_looking_up_an_unknown_setting_names_the_nearest(fresh: KnownSettings) -
         ("docker = 3", "{path}: docker is to be a table, not 3"),
         ("engine = 'a'\nENGINE = 'b'", "{path}: ENGINE is there twice, in capitals and in small letters"),
         ("[map_options]\nx = 2020-01-01", "{path}: map_options.x is to be a text, a number, true or false, not "),
-        ("\n\nengine = x", "{path}:3: it is not TOML: Invalid value (column 10)"),
+        ("\n\nengine = x", '{path}:3: it is not TOML: Invalid value (column 10); a text takes quotes: "x"'),
+        (
+            "docker.image = 4a # each",
+            "{path}:1: it is not TOML: Expected newline or end of document after a statement (column 17); a text takes",
+        ),
     ],
 )
 @pytest.mark.parametrize("whose", ["user", "project"])
@@ -329,6 +334,13 @@ def test_what_is_wrong_in_a_file_names_the_file(
     assert "Settings: " in repr(fresh)
     path.write_text("wait_time = 5")
     assert fresh["WAIT_TIME"] == 5
+
+
+@pytest.mark.parametrize("text", ["cli = True", "a = 5\na = 6", "a = [1", "a ="])
+def test_quotes_are_asked_for_around_texts_alone(text: str) -> None:
+    """What else is wrong is told without."""
+    with pytest.raises(UsageError, match=r"^f:\d+: it is not TOML: (?!.*quotes)"):
+        parse_toml(text, "f")
 
 
 def test_what_is_wrong_in_pyproject_names_the_table(fresh: KnownSettings, write: Write, project: Path) -> None:
