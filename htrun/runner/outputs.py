@@ -71,7 +71,17 @@ def take(
                 rows.append(["f", name, len(rows)])
         return rows, failure
     finally:
-        remove_tree(staged)
+        for name in os.listdir(staged):  # removing the directory itself can take as long as all the rest
+            remove_tree(os.path.join(staged, name))
+
+
+def are_there(base: str) -> bool:
+    """Tell whether a component has handed over anything; see ``take``."""
+    try:
+        with os.scandir(os.path.join(base, wire.OUTPUTS)) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def _make_readable(path: str) -> None:

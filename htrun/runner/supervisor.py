@@ -447,7 +447,7 @@ class Supervisor:
 
     def _take_outputs(self, slot: Slot, component: int) -> str:
         """Take what a component had handed over before its process died; return what its record says of that."""
-        if not os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
+        if not outputs.are_there(slot.scratch):
             return ""
         try:
             rows, _ = outputs.take(slot.scratch, slot.records, component, self.spec.remaps(component), self.spec.send)

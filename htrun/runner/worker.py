@@ -204,7 +204,7 @@ class Worker:
 
     def _take_outputs(self, component: int) -> tuple[list[str], Exception | None]:
         """Take what the component has handed over; return what its record says of that, and what went wrong."""
-        if not os.path.isdir(os.path.join(self.base, wire.OUTPUTS)):
+        if not outputs.are_there(self.base):
             return [], None
         tick = time.perf_counter()
         rows, failure = outputs.take(self.base, self.directory, component, self.spec.remaps(component), self.spec.send)
