@@ -10,6 +10,10 @@ def register_delivery_method(name, descriptors_func, setup_func=None):  # type: 
     """Do nothing: that is a matter of where maps are made."""
 
 
+settings = {}  # type: ignore[var-annotated]
+"""What a module sets says nothing to a node."""
+
+
 class MapOptions(dict):  # type: ignore[type-arg]
     """The options of maps, which say nothing to a node."""
 

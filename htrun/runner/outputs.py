@@ -26,7 +26,7 @@ def take(
     Parameters
     ----------
     base : str
-        Where the files are, in a directory that is removed.
+        Where the files are, in a directory that is emptied.
     directory : str
         The job directory. Files are moved to its top, as ``file.<component>.<number>``: HTCondor transfers what is new
         at the top by itself, and no name of a user's ever has to be written in one of its lists.
@@ -72,7 +72,8 @@ def take(
                 rows.append(["f", name, len(rows)])
         return rows, problem
     finally:
-        remove_tree(staged)
+        for name in os.listdir(staged):  # removing the directory itself can take as long as all the rest
+            remove_tree(os.path.join(staged, name))
 
 
 def _make_readable(path: str) -> None:

@@ -331,6 +331,7 @@ def test_the_module_of_the_target_may_register_one(condor: Shell) -> None:
         import htrun
 
         htrun.register_delivery_method("mine", lambda tag, directory: {"environment": f'"TAG={tag}"'})
+        htrun.settings["DELIVERY_METHOD"] = "mine"
 
         def f():
             return os.environ["TAG"]

@@ -161,6 +161,7 @@ def test_all_that_is_wrong_with_options_in_inputs_is_told(local: Shell) -> None:
         (["-o", "Output=x"], "the option Output is reserved"),
         (["-o", "+In=x"], "--input-file"),
         (["-o", "MY.HtrunMap=x"], "reserved"),
+        (["-o", "hold=true"], "'htrun hold' holds those of a map"),
         (["--request-memory", "2 parsecs"], "a size is a number"),
         (["--request-cpus", "0"], "a whole number from 1"),
         (["--request-cpus", "2", "-o", "RequestCpus=3"], "given twice"),
