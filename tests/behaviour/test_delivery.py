@@ -226,6 +226,12 @@ def test_a_method_that_is_installed_by_others(condor: Shell) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no other test of this process find what a test registers."""
+    monkeypatch.setattr("htrun.delivery._registered", {})
+
+
 @pytest.fixture
 def registered(api: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return what registers a delivery method and chooses it, on the pool."""

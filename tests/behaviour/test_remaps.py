@@ -127,9 +127,10 @@ def test_outputs_go_elsewhere_on_this_machine(shell: Shell, size: int) -> None:
 
 
 def test_outputs_go_to_servers(shell: Shell, http_server: FileServer) -> None:
-    """Files go to URLs by HTTP PUT, whatever their names are, and do not come back."""
+    """Files go to URLs by HTTP PUT, under the name of WebDAV too, whatever they are called, and do not come back."""
     shell.write("m.py", OUTPUTS)
-    remaps = [f"a.txt={http_server.url}/$(component)", f"c d.txt={http_server.url}/odd;,='ü $(component)"]
+    webdav = http_server.url.replace("http:", "dav:")
+    remaps = [f"a.txt={webdav}/$(component)", f"c d.txt={http_server.url}/odd;,='ü $(component)"]
     shell.run("m.py:f", [1, 2], *(f"--output-remap={remap}" for remap in remaps), "--chunk-size", 2)
     assert tree(http_server.directory) == {
         **{f"{n}": b"a.txt %d" % (n + 1) for n in range(2)},
