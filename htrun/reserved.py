@@ -16,6 +16,7 @@ _COMPONENT = "$(component) is the component, by its index in the inputs"
 _INTERNAL = "htrun finds its jobs by it"
 _STATE = "HTCondor counts jobs by it"
 _HELD = "the event log of such jobs does not say that they are held; 'htrun hold' holds those of a map"
+_EXIT = "a job exits with 0 whatever becomes of its components; max_retries runs jobs again that do not"
 _NO_RUN = "such jobs may end without running anything"
 _AT_ONCE = "htrun submits the jobs of a map at once; concurrency_limits keeps some of them from running"
 _KEYWORD = "it is a keyword of submit files, and no option"
@@ -50,6 +51,7 @@ _REASONS: dict[str, str] = {
     _INTERNAL: "IsHTRunJob HtrunMap HtrunSubmission IsHTMapJob",
     _STATE: "ClusterId ProcId JobStatus GlobalJobId Cluster Process",
     _HELD: "hold",
+    _EXIT: "success_exit_code SuccessExitCode JobSuccessExitCode",
     _NO_RUN: "noop_job IsNoopJob skip_if_dataflow SkipIfDataflow",
     _AT_ONCE: "max_materialize JobMaterializeLimit max_idle materialize_max_idle JobMaterializeMaxIdle",
     _CUSTOM: "custom_options",

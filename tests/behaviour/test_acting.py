@@ -201,7 +201,7 @@ def test_cleaning_by_command(shell: Shell) -> None:
 DEAD = {"HTRUN_CONDOR_COLLECTOR": "127.0.0.1:1", "HTRUN_CONDOR_SCHEDULER": "nobody@127.0.0.1"}
 
 
-def test_a_schedd_that_does_not_answer(condor: Shell) -> None:
+def test_a_schedd_that_does_not_answer(condor: Shell, condor_tool: Callable[..., str]) -> None:
     """Where the schedd is out of reach commands say so, with exit code 4, and lose nothing."""
     condor.write("m.py", "def f(x):\n    print('out')\n    return 1 // x\n")
     condor("m.py:f", "--args", condor.jsonl("in.jsonl", range(2)), "--tag", "t", "--chunk-size", 2, code=1)
@@ -225,7 +225,9 @@ def test_a_schedd_that_does_not_answer(condor: Shell) -> None:
     assert condor("stdout", "t", 1, env=DEAD).stdout == "out\n"
     condor("rerun", "components", "t", 0)
     condor("wait", "t", code=1)
+    uid = json.loads((condor.path("idle") / ".htrun/map.json").read_text())["uid"]
     condor("remove", "idle", "--force", env=DEAD)
+    condor_tool("condor_rm", "-constraint", f'HtrunMap == "{uid}"')
 
 
 def test_a_rerun_that_is_refused_loses_nothing(condor: Shell) -> None:

@@ -92,6 +92,7 @@ RESERVED = [
     "noop_job",
     "IsNoopJob",
     "skip_if_dataflow",
+    "success_exit_code",
     "max_materialize",
     "JobMaterializeLimit",
     "max_idle",

@@ -26,7 +26,7 @@ SUBMISSION_ATTRIBUTE = "HtrunSubmission"
 STAGE = "stage"
 _USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
-_RETRIES = {"on_exit_remove", "max_retries", "retry_until", "success_exit_code"}
+_RETRIES = {"on_exit_remove", "max_retries", "retry_until"}
 """Options by which users say themselves which jobs run again."""
 _REMAPS = {"My.TransferInputRemaps": "htrun_input_remaps", "transfer_output_remaps": "htrun_output_remaps"}
 """Names in the item data of what only some submissions need."""
