@@ -216,7 +216,7 @@ def test_a_pack_that_fails_leaves_nothing(python: Path, tmp_path: Path) -> None:
 def test_the_systems_own_python_is_refused(monkeypatch: pytest.MonkeyPatch, environment: bool) -> None:
     """Its parts are all over the machine; the message says what to use instead."""
     monkeypatch.setattr(sys, "base_prefix", "/usr")
-    monkeypatch.setattr(sys, "prefix", "/work/env" if environment else "/usr")
+    monkeypatch.setattr(sys, "prefix", "/srv/env" if environment else "/usr")
     with pytest.raises(CannotTransplantPython, match=r"system's own Python.*standalone Python") as caught:
         installation.this_installation()
-    assert ("/work/env" in str(caught.value)) is environment
+    assert ("/srv/env" in str(caught.value)) is environment
