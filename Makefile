@@ -32,7 +32,7 @@ lint: set-up ## check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/mypy --strict -p tests.parts -p tests.pool -p tests.tools
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner
+	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner htrun/exceptions.py
 
 .PHONY: pool
 pool: python ## start the personal HTCondor pool that the tests use, unless it runs

@@ -23,6 +23,10 @@ def __getattr__(name: str) -> object:
         import pathlib
 
         return pathlib.Path
+    if name == "exceptions":
+        import importlib
+
+        return importlib.import_module("htrun.exceptions")
     if name in ("checkpoint", "transfer_output_files"):
         from htrun.runner import hooks
 

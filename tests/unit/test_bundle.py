@@ -31,8 +31,11 @@ import os
 import sys
 from pathlib import Path
 
+import htrun
+from htrun.exceptions import HtrunError
+
 def f(number, path: Path):
-    import htrun
+    assert issubclass(htrun.exceptions.TagNotFound, HtrunError)
     print("out", number)
     if number == 1:
         raise ValueError("one")

@@ -37,6 +37,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
     runner = Path(htrun.runner.__file__).parent
     files = {f"htrun/runner/{file.name}": file for file in sorted(runner.glob("*.py"))}
     files["htrun/__init__.py"] = runner / "node.py"
+    files["htrun/exceptions.py"] = runner.parent / "exceptions.py"  # which the user's modules may import
     for package in (cloudpickle, htchirp):
         files |= {
             f"{package.__name__}/{file.name}": file for file in sorted(Path(package.__file__).parent.glob("*.py"))
@@ -56,7 +57,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}
     for name, file in files.items():
         contents[name] = file.read_bytes()
-        if not name.startswith("htchirp/"):  # which jobs need late, if at all
+        if not name.startswith(("htchirp/", "htrun/exceptions")):  # which jobs need late, if at all
             contents[f"{name}c"] = _compiled(name, file)
     contents |= {f"{wire.SOURCES}/{name}": file.read_bytes() for name, file in sources.items()}
     with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
