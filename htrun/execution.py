@@ -46,7 +46,7 @@ def execution_lines(map_: MapView, component: int, record: Record, transfers: Ma
         yield f"after      {_files_text(after)}"
     names = [row[1] for row in record.files()]
     if names:
-        yield f"files      {' '.join(map(quoted_if_needed, names))}"
+        yield f"files      {' '.join(map(_name_text, names))}"
 
 
 def transfer_times(data: Mapping[str, Any], job: Transfers | None) -> Iterator[str]:
@@ -60,9 +60,9 @@ def transfer_times(data: Mapping[str, Any], job: Transfers | None) -> Iterator[s
 
 
 def _files_text(files: Iterable[Sequence[Any]]) -> str:
-    return " ".join(f"{quoted_if_needed(name)} ({size:,} bytes)" for name, size in files) or "nothing"
+    return " ".join(f"{_name_text(name)} ({size:,} bytes)" for name, size in files) or "nothing"
 
 
-def quoted_if_needed(name: str) -> str:
+def _name_text(name: str) -> str:
     """Return a file's name as it is, in quotes where it would not stand alone on a line of names."""
     return name if name and name.isprintable() and " " not in name else repr(name)

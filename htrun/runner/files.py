@@ -61,10 +61,13 @@ def walk(top: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def grant(path: str, mode: int) -> None:
-    """Let the owner of a file or directory do what the bits of ``mode`` say."""
-    has = stat.S_IMODE(os.stat(path).st_mode)
-    if has & mode != mode:
-        os.chmod(path, has | mode)
+    """Let the owner of a file or directory do what the bits of ``mode`` say, if that is this user."""
+    try:
+        has = stat.S_IMODE(os.stat(path).st_mode)
+        if has & mode != mode:
+            os.chmod(path, has | mode)
+    except OSError:
+        pass  # it is somebody else's, or gone
 
 
 def copy_directory(source: str, target: str, *, contents: bool) -> None:
@@ -98,21 +101,6 @@ def remove_tree(path: str) -> None:
     try:
         shutil.rmtree(path)
     except OSError:
-        _unlock(path)
+        for _ in walk(path):  # which lets each directory be emptied
+            pass
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _unlock(path: str) -> None:
-    """Let directories be listed and emptied by their owner."""
-    try:
-        os.chmod(path, 0o700)
-    except OSError:
-        return
-    for root, directories, _ in os.walk(path):
-        for name in directories:
-            directory = os.path.join(root, name)
-            if not os.path.islink(directory):
-                try:
-                    os.chmod(directory, 0o700)
-                except OSError:
-                    pass

@@ -99,7 +99,8 @@ def transfer_output_files(*paths: str | os.PathLike[str]) -> None:
     FileNotFoundError
         If there is no such file.
     OSError
-        If it is neither a file nor a directory, or cannot be moved.
+        If it is neither a file nor a directory, cannot be moved, or is a directory that the one that the component runs
+        in lies in.
     """
     place = _place()
     if place is None:

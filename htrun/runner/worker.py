@@ -53,13 +53,13 @@ class Worker:
     ----------
     spec : Spec
         What to run, and where.
-    calls : supervisor.Calls
+    calls : calls.Calls
         The calls, by position.
     directory : str
         The job directory: records, stdout and stderr are appended to there.
     scratch : str
         Where components run, in a directory in it that is emptied after each.
-    board : supervisor.Board
+    board : slots.Board
         Shared memory where the supervisor reads which component is running, should this process die.
     """
 
