@@ -27,6 +27,7 @@ from htrun.exceptions import (
 from htrun.input_files import InputFiles
 from htrun.logs import get_logger
 from htrun.options import MapOptions, resolve
+from htrun.policy import AUTO
 from htrun.runner import wire
 from htrun.runner.files import remove_tree
 from htrun.store import DirectoryBuilder, MapDirectory, move_aside
@@ -64,7 +65,7 @@ class MapRequest:
     overwrite : bool
         Whether a map that has the tag is removed first.
     options : dict
-        ``chunk_size``, ``workers``, ``max_failures``: None or missing where unset.
+        ``workers``, ``max_failures``: None or missing where unset.
     map_options : MapOptions
         What is asked of the jobs.
     columns : Columns
@@ -145,7 +146,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         builder.write_remaps(options.remaps)
         builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
         builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
-        return _place(request, builder, count, options.fixed, settings)
+        return _place(request, builder, count, {**request.options, **asked.policy, "submit": options.fixed}, settings)
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
@@ -161,7 +162,7 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
 
 
 def _place(
-    request: MapRequest, builder: DirectoryBuilder, count: int, submit: dict[str, str], settings: Config
+    request: MapRequest, builder: DirectoryBuilder, count: int, options: dict[str, Any], settings: Config
 ) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it."""
     registry = TagRegistry(settings.tags)
@@ -177,7 +178,7 @@ def _place(
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, submit, registry, replaced)
+                map_ = _claim(request, tag, builder, count, options, registry, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException as error:
                 if map_ is not None:
@@ -259,7 +260,7 @@ def _claim(
     tag: str,
     builder: DirectoryBuilder,
     count: int,
-    submit: dict[str, str],
+    options: dict[str, Any],
     registry: TagRegistry,
     replaced: _Replaced,
 ) -> MapControl:
@@ -283,7 +284,7 @@ def _claim(
                     "reference": request.target.reference,
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
-                "options": {name: value for name, value in {**request.options, "submit": submit}.items() if value},
+                "options": {name: value for name, value in options.items() if value and value != AUTO},
                 "user": _user(),
                 "host": platform.node(),
                 "directory": str(Path.cwd()),

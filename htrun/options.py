@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from htrun import policy
 from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyword, UsageError
 from htrun.remaps import Remaps, read_remaps
 from htrun.reserved import RESERVED_KEYS, why_reserved
@@ -132,7 +133,7 @@ def _option(key: str, value: Any) -> str | list[str]:
 
 
 class MapOptions(collections.UserDict[str, Any]):
-    """What is asked of the jobs of a map: HTCondor's submit commands, and files to bring along.
+    """What is asked of the jobs of a map: HTCondor's submit commands, files to bring along, and how they are run.
 
     A single value is a fixed option, for all components. An iterable of values, one for each component, is a variadic
     one. Values are exactly what stands after the ``=`` in a submit file; numbers and bools are written as such.
@@ -149,7 +150,12 @@ class MapOptions(collections.UserDict[str, Any]):
     custom_options : mapping, optional
         Attributes of the job that HTCondor does not know, with or without the ``+`` or ``MY.`` of submit files.
     **kwargs
-        Submit commands.
+        Submit commands, and what ``htrun.policy.KEYS`` tells of: ``chunk_size``, ``retries``, ``timeout`` and the like.
+
+    Attributes
+    ----------
+    policy : dict
+        What is said of the latter.
 
     Raises
     ------
@@ -182,6 +188,7 @@ class MapOptions(collections.UserDict[str, Any]):
                 )
             self.input_files = [_files("input_files", files) for files in input_files]
         self.output_remaps = read_remaps(output_remaps)
+        self.policy = {key: policy.read(key, kwargs.pop(key)) for key in policy.KEYS if key in kwargs}
         custom = ((f"MY.{_PREFIX.sub('', str(key))}", value) for key, value in (custom_options or {}).items())
         for key, value in (*kwargs.items(), *custom):
             if key in self:
@@ -232,6 +239,7 @@ class MapOptions(collections.UserDict[str, Any]):
                 merged.input_files = options.input_files
             if merged.output_remaps is None:
                 merged.output_remaps = options.output_remaps
+            merged.policy = {**options.policy, **merged.policy}
         return merged
 
 

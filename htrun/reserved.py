@@ -18,7 +18,7 @@ _STATE = "HTCondor counts jobs by it"
 _HELD = "the event log of such jobs does not say that they are held; 'htrun hold' holds those of a map"
 _EXIT = "a job exits with 0 whatever becomes of its components; max_retries runs jobs again that do not"
 _NO_RUN = "such jobs may end without running anything"
-_AT_ONCE = "htrun submits the jobs of a map at once; concurrency_limits keeps some of them from running"
+_POLICY = "give {0} to MapOptions(), on the command line --{1}"
 _KEYWORD = "it is a keyword of submit files, and no option"
 _CUSTOM = "give custom options by their own names, with + or MY. before them"
 
@@ -53,7 +53,9 @@ _REASONS: dict[str, str] = {
     _HELD: "hold",
     _EXIT: "success_exit_code SuccessExitCode JobSuccessExitCode",
     _NO_RUN: "noop_job IsNoopJob skip_if_dataflow SkipIfDataflow",
-    _AT_ONCE: "max_materialize JobMaterializeLimit max_idle materialize_max_idle JobMaterializeMaxIdle",
+    _POLICY.format("max_running", "max-running"): "max_running max_materialize JobMaterializeLimit",
+    _POLICY.format("max_idle", "max-idle"): "max_idle materialize_max_idle JobMaterializeMaxIdle",
+    **{_POLICY.format(n, n.replace("_", "-")): n for n in ("chunk_size", "max_jobs", "retries", "timeout")},
     _CUSTOM: "custom_options",
     _KEYWORD: "queue iterate if elif else endif include use warning",
 }

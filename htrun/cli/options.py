@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from htrun import policy
 from htrun.columns import Columns
 from htrun.exceptions import UsageError
 from htrun.options import CREDENTIALS, MapOptions, option_key
@@ -20,6 +21,14 @@ _REQUESTS = {
     "request_cpus": ("N", "CPUs a job asks for."),
     "request_disk": ("SIZE", "Disk space a job asks for, such as 10GB; a number alone is of KB."),
     "request_gpus": ("N", "GPUs a job asks for."),
+}
+_POLICY = {
+    "chunk_size": ("N|auto", "Components that a job works; auto, the default, finds out what suits the function."),
+    "max_jobs": ("N", "Jobs that a map becomes at the most, where the chunk size is auto."),
+    "max_running": ("N", "Jobs that run at once at the most."),
+    "max_idle": ("N", "Jobs that wait at once at the most; more are made as they start."),
+    "retries": ("N", "Try a component that has failed up to N times again."),
+    "timeout": ("DURATION", "What a component may take: seconds, or 5m, 2h, 1d; then it has failed."),
 }
 _FORM = "say KEY=VALUE, +NAME=VALUE for an attribute of your own, or KEY=@FIELD for a field of each input"
 
@@ -67,9 +76,18 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY=VALUE",
         help="A submit command of HTCondor, which KEY=@FIELD takes from each input; repeatable.",
     )(command)
-    for name, (metavar, text) in reversed(_REQUESTS.items()):
-        command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=text)(command)
+    for name, (metavar, text) in reversed((_POLICY | _REQUESTS).items()):
+        read = _read_policy if name in _POLICY else None
+        command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, callback=read, help=text)(command)
     return command
+
+
+def _read_policy(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:  # noqa: ARG001
+    """Read an option of ``_POLICY``; a click callback."""
+    try:
+        return None if value is None else policy.read(str(param.name), value)
+    except UsageError as error:
+        raise click.BadParameter(str(error).removeprefix(f"{param.name}: ")) from None
 
 
 def read_job_options(options: dict[str, Any]) -> JobOptions:
@@ -78,6 +96,7 @@ def read_job_options(options: dict[str, Any]) -> JobOptions:
     fixed = MapOptions(
         fixed_input_files=options["input_files"],
         output_remaps=remaps or None,
+        **{key: options[key] for key in policy.KEYS if options[key] is not None},
     )
     fields: dict[str, str] = {}
     for key, value in _given(options):

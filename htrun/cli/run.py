@@ -100,13 +100,6 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     metavar="N",
     help="Worker processes on this machine; by default one a CPU.",
 )
-@click.option(
-    "--chunk-size",
-    type=int,
-    callback=positive,
-    metavar="N",
-    help="Components that a job works; by default as many as suit the engine.",
-)
 @job_options
 @click.option("--tag", help="The name of the map; made up by default.")
 @click.option(
@@ -224,7 +217,6 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
         tag=options["tag"],
         overwrite=options["overwrite"],
         options={
-            "chunk_size": options["chunk_size"],
             "workers": options["workers"],
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],
         },
@@ -261,9 +253,9 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     talk.say(f"target: {request.target.text}")
     workers = request.options["workers"] if request.engine.name == "local" else None
     workers = f", {workers} workers" if workers else ""
-    chunks = f", {request.options['chunk_size']} components a job" if request.options["chunk_size"] else ""
-    talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}{chunks}")
-    asked = [f"{key} = {value}" for key, value in request.map_options.items()]
+    talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}")
+    asked = [f"{key} = {value}" for key, value in request.map_options.policy.items()]
+    asked += [f"{key} = {value}" for key, value in request.map_options.items()]
     asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:
         talk.say(f"options: {', '.join(asked)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,7 +96,6 @@ RESERVED = [
     "success_exit_code",
     "max_materialize",
     "JobMaterializeLimit",
-    "max_idle",
     "materialize_max_idle",
     "JobMaterializeMaxIdle",
     "ClusterId",
@@ -508,3 +508,48 @@ def test_cpus_that_a_component_asks_for(submit: dict[str, str], variadic: dict[s
     """The local engine goes by the largest number; what is an expression counts as one CPU."""
     directory: Any = SimpleNamespace(submit_options=submit, variadic_options=variadic)
     assert cpus_each(directory) == cpus
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("chunk_size", "12", 12),
+        ("chunk_size", "auto", "auto"),
+        ("retries", 0, 0),
+        ("max_idle", np.int64(3), 3),
+        ("timeout", "90", 90.0),
+        ("timeout", "1.5h", 5400.0),
+        ("timeout", 0.25, 0.25),
+    ],
+)
+def test_a_policy_is_kept_beside_the_submit_commands(key: str, value: object, kept: object) -> None:
+    """What says how components are run is read from text and from Python, and is no submit command."""
+    options = MapOptions(**{key: value})
+    assert options.policy == {key: kept}
+    assert not options
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("chunk_size", 0),
+        ("chunk_size", "many"),
+        ("retries", -1),
+        ("retries", 1.5),
+        ("max_jobs", True),
+        ("timeout", 0),
+        ("timeout", "nan"),
+        ("timeout", "5 weeks"),
+        ("timeout", float("inf")),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(key: str, value: object) -> None:
+    """What is wrong is named by its option."""
+    with pytest.raises(UsageError, match=f"^{key}: "):
+        MapOptions(**{key: value})
+
+
+def test_policies_are_merged_as_options_are() -> None:
+    """Of what is said in several places the first counts."""
+    merged = MapOptions.merge(MapOptions(retries=1), MapOptions(retries=2, timeout=3))
+    assert merged.policy == {"retries": 1, "timeout": 3.0}
