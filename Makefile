@@ -39,8 +39,8 @@ lint: set-up ## check style, types and layers
 .PHONY: bench
 bench: python ## measure htrun and its peers, those on a real HTCondor pool included
 	@file=benchmarks/results/$$(date -u +%Y%m%dT%H%M%SZ).json; \
-	BENCH_COMMIT=$$(git describe --always --dirty 2> /dev/null) $(PYTHON) -m tests.tools.as_user bench-run > $$file && \
-	echo "$$file has all timings" || { rm -f $$file; exit 1; }
+	BENCH_COMMIT=$$(git describe --always --dirty 2> /dev/null) $(PYTHON) -m tests.tools.as_user bench-run > $$file.part && \
+	mv $$file.part $$file && echo "$$file has all timings" || { rm -f $$file.part; exit 1; }
 
 .PHONY: bench-docs
 bench-docs: set-up ## put the newest results of make bench, or those in FILE=..., into docs/performance.md

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.action == "docs":
         from benchmarks import docs as pages
 
-        pages.write(Results.from_dict(json.loads(options.file.read_text(encoding="utf-8"))))
+        pages.write(Results.from_json(options.file.read_text(encoding="utf-8")))
         return 0
     unknown = set(options.cases) - set(suite.NAMES)
     if unknown:
@@ -40,8 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("interrupted\n")
         return 2
     sys.stderr.write(report.text(results))
-    json.dump(results.as_dict(), sys.stdout, indent=1)
-    sys.stdout.write("\n")
+    sys.stdout.write(results.to_json())
     return 0
 
 

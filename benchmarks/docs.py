@@ -30,8 +30,8 @@ def write(results: Results) -> None:
 
 def plot(results: Results) -> None:
     """Draw the cost of a component against the number of components."""
-    # The same picture of the same results, so that a diff shows changes only.
-    mpl.rcParams.update({"svg.hashsalt": "htrun", "font.size": 9})
+    # Text as text, and the same picture of the same results: small, and a diff shows changes only.
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "htrun", "font.size": 9})
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()
     for name in results.subjects(DOUBLE.name):

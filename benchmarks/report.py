@@ -68,7 +68,7 @@ def single(results: Results, case: Case, size: int) -> str:
             seconds(results.wall_s(case.name, size, name)),
             f"{of_ideal(results, case, size, name) or 0:.1f} %",
             seconds(median([t.cpu_s for t in results.of(case.name, size, name)])),
-            spread(results.ratios(case.name, size, HTRUN, name)),
+            "" if name == HTRUN else spread(results.ratios(case.name, size, HTRUN, name)),
         ]
         for name in results.subjects(case.name)
     ]
@@ -83,7 +83,7 @@ def on_pool(results: Results) -> str:
         for name in results.subjects(case):
             number = 1 if name == pool.ONE_JOB else size
             wall = results.wall_s(case, size, name) or 0.0
-            ratio = spread(results.ratios(case, size, HTRUN, name))
+            ratio = "" if name == HTRUN else spread(results.ratios(case, size, HTRUN, name))
             found.append([case, name, f"{number:,}", seconds(wall), f"{number / wall:.1f}", ratio])
     head = ["case", "", "components", "wall, s", "a second", "htrun's time over it"]
     return table("On an HTCondor pool on this machine", head, found) if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -52,13 +53,16 @@ class Results:
     files: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> Results:
+    def from_json(cls, text: str) -> Results:
         """Return the results that were written as JSON."""
+        found = json.loads(text)
         return cls(**{**found, "timings": [Timing(**timing) for timing in found["timings"]]})
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return all of it as values for JSON."""
-        return asdict(self)
+    def to_json(self) -> str:
+        """Return all of it as JSON, a line a timing."""
+        found = asdict(self)
+        timings = ",\n".join(json.dumps(timing) for timing in found.pop("timings"))
+        return json.dumps(found, indent=1).removesuffix("\n}") + f',\n "timings": [\n{timings}\n]}}\n'
 
     def of(self, case: str, size: int, subject: str) -> list[Timing]:
         """Return the timings of a subject, in the order of the rounds."""

@@ -75,7 +75,8 @@ class Session:
 
     def record(self, case: str, size: int, subject: str, number: int, usage: Usage) -> None:
         """Keep what a command has used, and say it."""
-        self.results.timings.append(Timing(case, size, subject, number, **asdict(usage)))
+        used = {name: round(value, 4) for name, value in asdict(usage).items()}
+        self.results.timings.append(Timing(case, size, subject, number, **used))
         sys.stderr.write(f"{case} {size:,}, round {number + 1}: {subject}: {usage.wall_s:.3f} s\n")
 
     def rounds(
