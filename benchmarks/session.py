@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(sys.executable).parent
-ROUNDS = 5
 PROGRAM = str(PROGRAMS / "htrun")
+ROUNDS = 5
 # A subject that has used so many seconds in the rounds of a case sits out the others, or a run would take an hour.
 ENOUGH_S = 15.0
 # Settings of whoever runs the benchmarks must not count.
@@ -51,7 +51,6 @@ class Session:
             "HTRUN_DIR": str(directory / "registry"),
             "PATH": os.pathsep.join([kept.get("PATH", os.defpath), str(PROGRAMS)]),
             "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(directory),
         }
         self.env = {**kept, **ours}

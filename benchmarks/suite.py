@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks import local, measure, pool, scale
 from benchmarks.cases import CASES
 from benchmarks.results import Results, machine, versions
-from benchmarks.session import Session
+from benchmarks.session import ROOT, Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ def run(names: Sequence[str], *, quick: bool) -> Results:
     BenchmarkError
         If a command fails, or its results are wrong.
     """
+    compileall.compile_dir(ROOT / "htrun", quiet=1)  # as an installation does, which a work tree lacks
     with tempfile.TemporaryDirectory(prefix="htrun-bench-") as directory:
         session = Session(Path(directory), Results(machine()), quick=quick)
         session.results.versions.update(versions(session.env["PATH"]))
