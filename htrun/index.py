@@ -7,6 +7,7 @@ import math
 import os
 import re
 from contextlib import closing
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from htrun.records import Record
@@ -136,33 +137,33 @@ class Records:
     def _take(self, name: str, block: bytes, position: int) -> None:
         """Take in whole lines, the first of which is at a position in the records of a job directory."""
         heads = _HEAD.findall(block)
-        if heads and len(heads) == block.count(b"\n"):
-            first = int(heads[0][0])
-            numbers = [int(number) for number, _ in heads]
-            if numbers == list(range(first, first + len(heads))) and first + len(heads) <= len(self.outcomes):
-                outcomes = b"".join([outcome for _, outcome in heads])[::2].translate(_FIRST_LETTER)
-                self._add(name, first, outcomes, position, block)
-                return
-        start = stop = 0
-        first, outcomes = -1, b""
-        for line in block.split(b"\n")[:-1]:
+        if len(heads) < block.count(b"\n"):
+            self._take_damaged(name, block, position)
+            return
+        numbers = [int(number) for number, _ in heads]
+        if max(numbers) >= len(self.outcomes):
+            self._take_damaged(name, block, position)
+            return
+        outcomes = b"".join([outcome for _, outcome in heads])[::2].translate(_FIRST_LETTER)
+        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            self._add(name, numbers[0], outcomes, position, block)
+            return
+        bounds = [place for place in range(1, len(numbers)) if numbers[place] != numbers[place - 1] + 1]
+        ends = list(accumulate([len(line) + 1 for line in block.split(b"\n")], initial=0))
+        for begin, end in pairwise([0, *bounds, len(numbers)]):
+            lines = block[ends[begin] : ends[end]]
+            self._add(name, numbers[begin], outcomes[begin:end], position + ends[begin], lines)
+
+    def _take_damaged(self, name: str, block: bytes, position: int) -> None:
+        """Take in lines some of which are no records: torn, with a later one appended, or of no component."""
+        for line in block.splitlines(keepends=True):
             head = _HEAD.match(line)
-            component = int(head[1]) if head else -1
-            is_record = head is not None and component < len(self.outcomes)  # and not torn, with a later one after it
-            if not is_record or component != first + len(outcomes):
-                self._add(name, first, outcomes, position + start, block[start:stop])
-                start, first, outcomes = stop, component, b""
-            stop += len(line) + 1
-            if is_record and head is not None:
-                outcomes += bytes([_OUTCOMES[head[2]]])
-            else:
-                start = stop
-        self._add(name, first, outcomes, position + start, block[start:stop])
+            if head and line.endswith(b"\n") and int(head[1]) < len(self.outcomes):
+                self._add(name, int(head[1]), bytes([_OUTCOMES[head[2]]]), position, line)
+            position += len(line)
 
     def _add(self, name: str, first: int, outcomes: bytes, start: int, lines: bytes) -> None:
         """Add a run of records to the index."""
-        if not outcomes:
-            return
         if name not in self._numbers:
             self._numbers[name] = len(self._names)
             self._names.append(name)
@@ -224,7 +225,7 @@ class Records:
                     lines[run] = self._data(run, files).split(b"\n")
                 place = component - self._firsts[run]
                 line = lines[run][place] if place < len(lines[run]) else b""  # of a file that was cut since
-                yield Record(line, self._directory.job(self._names[self._sources[run]]))
+                yield Record(line, files.directory(self._names[self._sources[run]]))
 
     def runs(self) -> Generator[Run]:
         """Yield the records of all components that have one, in order."""
@@ -242,6 +243,9 @@ class Records:
 
     def total_usage(self) -> Usage:
         """Return what all components took that have a record."""
+        if self.usage_is_known and sum(self._stops) - sum(self._firsts) == self.finished:  # no run is out of date
+            wall, walls, memory = self._usage
+            return Usage(max(wall, default=0.0), sum(walls), max(memory, default=0.0))
         total = Usage()
         with closing(_Files(self._directory)) as files:
             for run, start, stop in self._pieces():
@@ -287,7 +291,7 @@ class Records:
         first = self._firsts[run]
         if (start, stop) != (first, self._stops[run]):
             data = b"".join([line + b"\n" for line in data.split(b"\n")[start - first : stop - first]])
-        return Run(start, stop, data, self._directory.job(self._names[self._sources[run]]))
+        return Run(start, stop, data, files.directory(self._names[self._sources[run]]))
 
     def _data(self, run: int, files: _Files) -> bytes:
         return files.read(self._names[self._sources[run]], self._starts[run], self._ends[run])
@@ -324,6 +328,13 @@ class _Files:
     def __init__(self, directory: MapDirectory) -> None:
         self._directory = directory
         self._open: dict[str, BinaryIO] = {}
+        self._paths: dict[str, Path] = {}
+
+    def directory(self, name: str) -> Path:
+        """Return a job directory."""
+        if name not in self._paths:
+            self._paths[name] = self._directory.job(name)
+        return self._paths[name]
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Return a part of the records of a job directory."""
@@ -331,7 +342,7 @@ class _Files:
         if file is None:
             if len(self._open) >= _FILES_AT_ONCE:
                 self._open.pop(next(iter(self._open))).close()
-            file = self._open[name] = (self._directory.job(name) / wire.RECORDS).open("rb", buffering=0)
+            file = self._open[name] = (self.directory(name) / wire.RECORDS).open("rb", buffering=0)
         return os.pread(file.fileno(), end - start, start)
 
     def close(self) -> None:
