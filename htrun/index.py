@@ -227,11 +227,12 @@ class Records:
                 line = lines[run][place] if place < len(lines[run]) else b""  # of a file that was cut since
                 yield Record(line, files.directory(self._names[self._sources[run]]))
 
-    def runs(self) -> Generator[Run]:
-        """Yield the records of all components that have one, in order."""
+    def runs(self, minimum: int = 1) -> Generator[Run]:
+        """Yield the records of components, in order: all there are, or those in runs of some components at least."""
         with closing(_Files(self._directory)) as files:
             for run, start, stop in self._pieces():
-                yield self._piece(run, start, stop, files)
+                if stop - start >= minimum:
+                    yield self._piece(run, start, stop, files)
 
     def usage(self) -> Iterator[tuple[int, float, float, float]]:
         """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of each record, without parsing it."""

@@ -237,10 +237,10 @@ class MapView:
             return Counter({ComponentStatus(status): number for status, number in self._header["counts"].items()})
         return Counter({status: n for status in STATUSES if (n := self._codes.count(CODES[status]))})
 
-    def components_with(self, *statuses: ComponentStatus) -> Iterator[int]:
-        """Yield the components that are in one of these statuses, in order."""
+    def components_with(self, *statuses: ComponentStatus, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Yield the components that are in one of these statuses, of a range of them or all, in order."""
         codes = {CODES[status] for status in statuses}
-        return (component for component, code in enumerate(self._codes) if code in codes)
+        return (component for component, code in enumerate(self._codes[start:stop], start) if code in codes)
 
     @property
     def is_active(self) -> bool:

@@ -12,10 +12,10 @@ from htrun.engines.htcondor.jobs import STAGE, map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.state import EventKind, JobEvent, fold
+from htrun.state import EventKind, JobEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from htrun.engines.base import IsSettled
@@ -53,7 +53,7 @@ class HTCondorEvents:
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
         events = list(self._new())
         yield from events
-        yield from self._lost(fold(jobs, events))
+        yield from self._lost(jobs, events)
 
     def _new(self) -> Iterator[JobEvent]:
         path = events_file(self._directory)
@@ -69,17 +69,18 @@ class HTCondorEvents:
                 yield job_event
         self._cursor = self._log.offset, self._log.position
 
-    def _lost(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+    def _lost(self, jobs: Mapping[int, JobState], events: Iterable[JobEvent]) -> Iterator[JobEvent]:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
         if time.monotonic() < self._next_question or time.time() - self._last_change() < _QUIET_SECONDS:
             return
         self._next_question = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
+        over = {job for job, state in jobs.items() if state.is_over} | {e.job for e in events if e.kind.is_final}
         unfinished = {
             (submission.cluster, job - submission.first_job): (submission, job)
             for submission in self._directory.read_submissions()
             for job in range(submission.first_job, submission.first_job + submission.jobs)
-            if submission.cluster is not None and (job not in jobs or not jobs[job].is_over)
+            if submission.cluster is not None and job not in over
         }
         try:
             if schedd_name() not in {submission.schedd for submission, _ in unfinished.values()}:
