@@ -263,11 +263,11 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
         shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
         row["component_status_counts"] = shown | {status.value: number for status, number in map_.counts().items()}
     if meta:
-        usage = list(map_.records.usage())
+        usage = map_.total_usage()
         row["local_data"] = map_.local_data()
-        row["max_memory"] = int(max([0.0, *(u[3] for u in usage), *(job[2] for job in map_.job_memories())]) * 2**20)
-        row["max_runtime"] = max((wall for _, wall, _, _ in usage), default=0.0)
-        row["total_runtime"] = round(sum(wall for _, wall, _, _ in usage), 6)
+        row["max_memory"] = int(usage.max_memory_mb * 2**20)
+        row["max_runtime"] = usage.max_wall_s
+        row["total_runtime"] = round(usage.total_wall_s, 6)
     return row
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
@@ -203,9 +203,9 @@ class HTCondorEngine:
                 return int(ad["ClusterId"])
         return None
 
-    def events(self, directory: MapDirectory) -> HTCondorEvents:
+    def events(self, directory: MapDirectory, cursor: Any = None) -> HTCondorEvents:
         """Return a reader of the map's events; see ``Engine``."""
-        return HTCondorEvents(directory)
+        return HTCondorEvents(directory, cursor or (0, 0))
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
@@ -289,8 +289,7 @@ def _default_chunk_size(components: Ranges) -> int:
 def _unknown_cluster(directory: MapDirectory) -> int | None:
     """Return the cluster in a map's event log of which no submission has been noted, or None."""
     known = {s.cluster for s in directory.read_submissions()}
-    with closing(RawLog(events_file(directory))) as log:
-        for event in log.new():
-            if event.cluster not in known:
-                return int(event.cluster)
+    for event in RawLog(events_file(directory)).new():
+        if event.cluster not in known:
+            return int(event.cluster)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
@@ -73,9 +73,9 @@ class LocalEngine:
         elif not is_alive(directory):
             start(directory)
 
-    def events(self, directory: MapDirectory) -> LocalEvents:
+    def events(self, directory: MapDirectory, cursor: Any = None) -> LocalEvents:
         """Return a reader of the map's events; see ``Engine``."""
-        return LocalEvents(directory)
+        return LocalEvents(directory, cursor or 0)
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
