@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import traceback
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from htrun.exceptions import InvalidOutputStatus, WrongPython
+from htrun.exceptions import InvalidOutputStatus, OutputNotLoadable, WrongPython
 from htrun.runner import pythons, wire
 from htrun.store import read_json
 
@@ -57,14 +58,14 @@ class Record:
             If the record does not hold one.
         WrongPython
             If another version of Python has pickled it, and it cannot be loaded here.
-        Exception
-            Whatever unpickling it raises.
+        OutputNotLoadable
+            If unpickling it raises anything else, which is its cause.
         """
         data = self.data
         if "pickle" in data:
-            return _loads(base64.b64decode(data["pickle"]), data.get("python"))
+            return _loads(base64.b64decode(data["pickle"]), data)
         if "pickle_file" in data:
-            return _loads((self.directory / data["pickle_file"]).read_bytes(), data.get("python"))
+            return _loads((self.directory / data["pickle_file"]).read_bytes(), data)
         output = self.output_json()
         if output is None:
             raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
@@ -102,8 +103,9 @@ class Record:
         return environment
 
 
-def _loads(pickled: bytes, python: str | None) -> Any:
-    """Return what a version of Python has pickled."""
+def _loads(pickled: bytes, data: dict[str, Any]) -> Any:
+    """Return the pickled output of a record."""
+    python = data.get("python")
     advice = "load the map with Python %(python)s, or let it return data, not functions or classes of its own"
     try:
         return pythons.unpickler(python, advice)(io.BytesIO(pickled)).load()
@@ -115,4 +117,5 @@ def _loads(pickled: bytes, python: str | None) -> Any:
                 f"an output that Python {python} has pickled does not load in {pythons.this_python()}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        raise
+        said = traceback.format_exception_only(error)[-1].strip()
+        raise OutputNotLoadable(data["component"], said) from error
