@@ -42,10 +42,12 @@ class HTCondorEvents:
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
         self._kinds: dict[int, EventKind] = {}
+        self._dropped_at = -1  # the size of the list of submissions
 
     def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
         events = list(self._new())
+        events += self._dropped()
         yield from events
         states = fold(jobs, events)
         yield from self._lost(states)
@@ -60,6 +62,22 @@ class HTCondorEvents:
             job_event = self._translate(event)
             if job_event is not None:
                 yield job_event
+
+    def _dropped(self) -> Iterator[JobEvent]:
+        """Yield the end of what was never submitted and never will be."""
+        size = self._directory.submissions_size()
+        if size == self._dropped_at:
+            return
+        self._dropped_at = size
+        for submission in self._directory.read_submissions():
+            if submission.dropped is not None:
+                yield JobEvent(
+                    submission.first_job,
+                    EventKind.ABORTED,
+                    time.time(),
+                    components=submission.components,
+                    reason=submission.dropped,
+                )
 
     def _lost(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
