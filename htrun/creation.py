@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun import __version__
+from htrun import __version__, history
 from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, brings_packages, get_delivery
@@ -70,6 +70,8 @@ class MapRequest:
         What is asked of the jobs.
     columns : Columns
         More variadic options, which fill while the calls are consumed; they take priority.
+    followed : bool
+        Whether the map will be watched to its end by who makes it.
     """
 
     target: Target | Function
@@ -82,6 +84,7 @@ class MapRequest:
     options: dict[str, Any] = field(default_factory=dict)
     map_options: MapOptions = field(default_factory=MapOptions)
     columns: Columns = field(default_factory=lambda: Columns({}))
+    followed: bool = False
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def path(self, tag: str) -> Path:
@@ -178,8 +181,8 @@ def _place(
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, options, registry, replaced)
-                map_.engine.submit(map_.directory, ((0, count),))
+                map_ = _claim(request, tag, builder, count, options, settings, replaced)
+                map_.engine.submit(map_.directory, ((0, count),), followed=request.followed)
             except BaseException as error:
                 if map_ is not None:
                     try:
@@ -261,10 +264,11 @@ def _claim(
     builder: DirectoryBuilder,
     count: int,
     options: dict[str, Any],
-    registry: TagRegistry,
+    settings: Config,
     replaced: _Replaced,
 ) -> MapControl:
     path = request.path(tag)
+    registry = TagRegistry(settings.tags)
     with registry.lock():
         if not request.overwrite:
             registry.check_free(tag)
@@ -285,6 +289,7 @@ def _claim(
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
                 "options": {name: value for name, value in options.items() if value and value != AUTO},
+                "history": history.identify(settings, request.target),
                 "user": _user(),
                 "host": platform.node(),
                 "directory": str(Path.cwd()),

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from htrun.exceptions import NotExportable
+from htrun.history import remember
 from htrun.records import Record
 from htrun.rows import Row, column_group, json_line, table_cells, value_line
 from htrun.runner import values
@@ -329,3 +330,4 @@ def write_results(map_: MapView) -> None:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)
         write_json(directory.run_file, run_summary(map_, outputs))
+        remember(directory, map_.records)

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
-_NONE, _COMPLETED, _ERRORED = 0, 1, 2
-_OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
-_FIRST_LETTER = bytes.maketrans(b"CE", bytes([_COMPLETED, _ERRORED]))
+_NONE, COMPLETED, _ERRORED = 0, 1, 2
+_OUTCOMES = {b"CO": COMPLETED, b"ER": _ERRORED}
+_FIRST_LETTER = bytes.maketrans(b"CE", bytes([COMPLETED, _ERRORED]))
 
 _BLOCKS_AT_ONCE = 8
 _FILES_AT_ONCE = 64
@@ -204,7 +204,7 @@ class Records:
         outcome = self.outcomes[component]
         if outcome == _NONE:
             raise KeyError(component)
-        return wire.COMPLETED if outcome == _COMPLETED else wire.ERRORED
+        return wire.COMPLETED if outcome == COMPLETED else wire.ERRORED
 
     def get(self, component: int) -> Record | None:
         """Return a component's record, or None."""
@@ -233,6 +233,13 @@ class Records:
             for run, start, stop in self._pieces():
                 if stop - start >= minimum:
                     yield self._piece(run, start, stop, files)
+
+    def usage_of(self, components: Iterable[int]) -> Iterator[tuple[int, float, float, float]]:
+        """Yield what ``usage`` does of some components, in ascending order, if they have a record."""
+        for component, record in zip(components, self.walk(components), strict=True):
+            found = _USAGE.search(record.line, 0, _HEAD_BYTES) if record is not None else None
+            if found:
+                yield component, float(found[1]), float(found[2] or 0), float(found[3] or 0)
 
     def usage(self) -> Iterator[tuple[int, float, float, float]]:
         """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of each record, without parsing it."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
+    from htrun.submissions import Submission
     from htrun.view import ComponentHold, MapView
 
 Traceback = Literal["auto", "short", "line", "no"]
@@ -42,6 +43,14 @@ def rule(title: str = "", character: str = "=", columns: int | None = None) -> s
     """Return a line across the terminal with a title in its middle."""
     columns = columns or width()
     return f" {title} ".center(columns, character) if title else character * columns
+
+
+def jobs_line(submission: Submission) -> str:
+    """Return which jobs a submission has, and why: ``jobs: 40 of up to 250 components, in cluster 12 (as asked)``."""
+    first = "the first " if submission.pilot else ""
+    each = f" of up to {submission.chunk_size:,} components" if submission.chunk_size > 1 else " of one component"
+    why = f" ({submission.why})" if submission.why else ""
+    return f"jobs: {first}{submission.jobs:,}{each}, in cluster {submission.cluster}{why}"
 
 
 def count_phrases(counts: Counter[ComponentStatus]) -> list[str]:

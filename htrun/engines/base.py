@@ -116,8 +116,19 @@ class Engine(Protocol):
         """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
-    def submit(self, directory: MapDirectory, components: Ranges) -> None:
-        """Start components as a new submission; all or none of them. Raises EngineError."""
+    def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:
+        """Start components as a new submission; all or none of them. Raises EngineError.
+
+        Where the caller will call ``advance``, the map is followed, and a new one may begin with a few components.
+        """
+        ...
+
+    def advance(self, directory: MapDirectory) -> None:
+        """Start what was put off, if it is time to. Followers of a map call it again and again. Raises EngineError."""
+        ...
+
+    def let_go(self, directory: MapDirectory) -> None:
+        """Start what was put off, since nobody follows the map any more. Raises EngineError."""
         ...
 
     def carry_on(self, directory: MapDirectory) -> None:

@@ -43,6 +43,7 @@ class HTCondorEvents:
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
         self._kinds: dict[int, EventKind] = {}
+        self._dropped_at = -1  # the size of the list of submissions
 
     @property
     def cursor(self) -> tuple[int, ...]:
@@ -52,6 +53,7 @@ class HTCondorEvents:
     def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:  # noqa: ARG002
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
         events = list(self._new())
+        events += self._dropped()
         yield from events
         yield from self._lost(jobs, events)
 
@@ -68,6 +70,22 @@ class HTCondorEvents:
             if job_event is not None:
                 yield job_event
         self._cursor = self._log.offset, self._log.position
+
+    def _dropped(self) -> Iterator[JobEvent]:
+        """Yield the end of what was never submitted and never will be."""
+        size = self._directory.submissions_size()
+        if size == self._dropped_at:
+            return
+        self._dropped_at = size
+        for submission in self._directory.read_submissions():
+            if submission.dropped is not None:
+                yield JobEvent(
+                    submission.first_job,
+                    EventKind.ABORTED,
+                    time.time(),
+                    components=submission.components,
+                    reason=submission.dropped,
+                )
 
     def _lost(self, jobs: Mapping[int, JobState], events: Iterable[JobEvent]) -> Iterator[JobEvent]:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""

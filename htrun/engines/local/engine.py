@@ -49,7 +49,7 @@ class LocalEngine:
         """Return what is known of this machine; see ``Engine``."""
         return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
 
-    def submit(self, directory: MapDirectory, components: Ranges) -> None:
+    def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:  # noqa: ARG002
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
         submissions = directory.read_submissions()
         number = len(submissions)
@@ -65,6 +65,12 @@ class LocalEngine:
             _give(directory, "run", "")
         else:
             start(directory)
+
+    def advance(self, directory: MapDirectory) -> None:
+        """Do nothing: the map's process sees to everything; see ``Engine``."""
+
+    def let_go(self, directory: MapDirectory) -> None:
+        """Do nothing; see ``Engine``."""
 
     def carry_on(self, directory: MapDirectory) -> None:
         """Start the map's process again; see ``Engine``."""
