@@ -308,7 +308,7 @@ def error_record(
     """
     result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": map_.error(component, record)}
     if record is not None:
-        fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb")
+        fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb", "disk_kb")
         result.update({name: record.data[name] for name in fields if name in record.data})
         if record.directory not in environments:  # of a job, and so of many components
             environments[record.directory] = record.environment()

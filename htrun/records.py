@@ -131,7 +131,7 @@ _OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600
-_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+),"memory_mb":([0-9.]+))?')
+_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+))?(?:,"memory_mb":([0-9.]+))?(?:,"disk_kb":([0-9]+))?')
 
 
 class Records:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import ProcessState
+from .usage import Meter, disk_kb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,17 +108,7 @@ class Worker:
                 remove_tree(left)
         os.makedirs(self.scratch, exist_ok=True)
         self.capture = Capture(self.directory, self.base)
-        self.usage = self._cpu()
-
-    @staticmethod
-    def _cpu() -> tuple[float, float]:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak = max(own.ru_maxrss, children.ru_maxrss)
-        return (
-            own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            peak / 1048576 if sys.platform == "darwin" else peak / 1024,  # bytes there, KiB elsewhere
-        )
+        self.meter = Meter()
 
     def _run(self, component: int, call: bytes) -> bytes:
         """Run one component and append its record; return what to answer of it."""
@@ -138,7 +127,7 @@ class Worker:
             if component in self.saved:
                 hooks.restore(self.place.checkpoint, self.scratch)
             if brought or component in self.saved:
-                self.usage = self._cpu()  # what fetched them does not count
+                self.meter.start()  # what fetched them does not count
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
             function = self.function or self._load()
@@ -156,6 +145,8 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
         hooked = os.path.isdir(self.place.outputs)
+        used = self._is_used()
+        disk = disk_kb(self.scratch, self.place.outputs) if used or hooked else 0
         if hooked:
             tick = time.perf_counter()
             rows, problem = outputs.take(
@@ -167,18 +158,19 @@ class Worker:
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
         stdout, stderr = self.capture.settle()
-        cpu, memory = self._cpu()
+        cpu, memory = self.meter.read(wall)
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
             records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
             self.spec.attempt + self.spec.resumes.get(component, 0),
             self.spec.node,
             started,
             wall,
-            cpu - self.usage[0],
+            cpu,
             memory,
         )
+        if disk:
+            head += ',"disk_kb":%d' % disk
         head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
-        used = self._is_used()
         left = failures.list_scratch(self.scratch) if used else []
         if error is None:
             assert encoded is not None
@@ -189,7 +181,6 @@ class Worker:
             error["scratch"] = left
             self._write_environment()
             tail = ',"error":' + json.dumps(error)
-        self.usage = (cpu, memory)
         self.capture.append(head + "".join(notes) + tail + "}")
         self.board.end()
         saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
@@ -226,6 +217,7 @@ class Worker:
 
                 packages.use(self.spec.packages, self.spec.python)
             self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
+            self.meter.skip_time()  # a component's own begins with its call
             self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (
