@@ -76,6 +76,11 @@ class Config:
         return self.directory / "logs"
 
     @property
+    def history(self) -> Path:
+        """Where it is kept what targets took."""
+        return self.directory / "history"
+
+    @property
     def packages(self) -> Path:
         """The cache of packages that are brought along."""
         return self.directory / "packages"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun import __version__
+from htrun import __version__, history
 from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, brings_packages, get_delivery
@@ -178,7 +178,7 @@ def _place(
             replaced = _Replaced(request, tag, registry)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, options, registry, replaced)
+                map_ = _claim(request, tag, builder, count, options, settings, replaced)
                 map_.engine.submit(map_.directory, ((0, count),))
             except BaseException as error:
                 if map_ is not None:
@@ -261,10 +261,11 @@ def _claim(
     builder: DirectoryBuilder,
     count: int,
     options: dict[str, Any],
-    registry: TagRegistry,
+    settings: Config,
     replaced: _Replaced,
 ) -> MapControl:
     path = request.path(tag)
+    registry = TagRegistry(settings.tags)
     with registry.lock():
         if not request.overwrite:
             registry.check_free(tag)
@@ -285,6 +286,7 @@ def _claim(
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
                 "options": {name: value for name, value in options.items() if value and value != AUTO},
+                "history": history.identify(settings, request.target),
                 "user": _user(),
                 "host": platform.node(),
                 "directory": str(Path.cwd()),

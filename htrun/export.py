@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from htrun.exceptions import NotExportable
+from htrun.history import remember
 from htrun.runner import values
 from htrun.runner.calls import PATH_KEY
 from htrun.state import ComponentStatus
@@ -358,3 +359,4 @@ def write_results(map_: MapView) -> None:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)
         write_json(directory.run_file, run_summary(map_, outputs))
+        remember(directory, map_.records)

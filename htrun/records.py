@@ -18,7 +18,7 @@ from htrun.runner import pythons, wire
 from htrun.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from htrun.store import MapDirectory
@@ -126,8 +126,8 @@ def _loads(pickled: bytes, python: str | None) -> Any:
         raise
 
 
-_NONE, _COMPLETED, _ERRORED = 0, 1, 2
-_OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
+_NONE, COMPLETED, _ERRORED = 0, 1, 2
+_OUTCOMES = {b"CO": COMPLETED, b"ER": _ERRORED}
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600
@@ -205,7 +205,7 @@ class Records:
             if self.outcomes[component] == _NONE:
                 self.finished += 1
             self.outcomes[component] = outcome  # only now: another thread may look for the record that it tells of
-            if outcome == _COMPLETED:
+            if outcome == COMPLETED:
                 self.errored.discard(component)
             else:
                 self.errored.add(component)
@@ -221,7 +221,7 @@ class Records:
         outcome = self.outcomes[component]
         if outcome == _NONE:
             raise KeyError(component)
-        return wire.COMPLETED if outcome == _COMPLETED else wire.ERRORED
+        return wire.COMPLETED if outcome == COMPLETED else wire.ERRORED
 
     def get(self, component: int) -> Record | None:
         """Return a component's record, or None."""
@@ -233,9 +233,10 @@ class Records:
             for source, line in lines:
                 yield None if line is None else Record(line, self._directory.job(self._names[source]))
 
-    def usage(self) -> Iterator[tuple[int, float, float, float]]:
-        """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of each record, without parsing it."""
-        components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
+    def usage(self, components: Sequence[int] | None = None) -> Iterator[tuple[int, float, float, float]]:
+        """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of records, by default all, unparsed."""
+        if components is None:
+            components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
         with closing(self._lines(components, limit=_HEAD_BYTES)) as lines:
             for component, (_, line) in zip(components, lines, strict=True):
                 found = _USAGE.search(line or b"")
