@@ -359,4 +359,4 @@ def write_results(map_: MapView) -> None:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)
         write_json(directory.run_file, run_summary(map_, outputs))
-        remember(directory, map_.records)
+        remember(directory, map_.records, map_.job_memories())

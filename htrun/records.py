@@ -11,7 +11,7 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from htrun.exceptions import InvalidOutputStatus, WrongPython
 from htrun.runner import pythons, wire
@@ -108,6 +108,16 @@ class Record:
         except (OSError, ValueError):
             return {}
         return environment
+
+
+class Usage(NamedTuple):
+    """What a component has used: seconds, and at the most MiB of memory and KiB of disk; 0 where that is not known."""
+
+    component: int
+    wall_s: float
+    cpu_s: float
+    memory_mb: float
+    disk_kb: int
 
 
 def _loads(pickled: bytes, python: str | None) -> Any:
@@ -233,15 +243,16 @@ class Records:
             for source, line in lines:
                 yield None if line is None else Record(line, self._directory.job(self._names[source]))
 
-    def usage(self, components: Sequence[int] | None = None) -> Iterator[tuple[int, float, float, float]]:
-        """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of records, by default all, unparsed."""
+    def usage(self, components: Sequence[int] | None = None) -> Iterator[Usage]:
+        """Yield what components with a record have used, by default all of them, without parsing the records."""
         if components is None:
             components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
         with closing(self._lines(components, limit=_HEAD_BYTES)) as lines:
             for component, (_, line) in zip(components, lines, strict=True):
                 found = _USAGE.search(line or b"")
                 if found:
-                    yield component, float(found[1]), float(found[2] or 0), float(found[3] or 0)
+                    wall, cpu, memory, disk = found.groups(b"0")
+                    yield Usage(component, float(wall), float(cpu), float(memory), int(disk))
 
     def _lines(self, components: Iterable[int], limit: int = sys.maxsize) -> Generator[tuple[int, bytes | None]]:
         """Yield where each component's record is, and its line or the beginning of it; None for one without."""

@@ -243,7 +243,7 @@ def span_text(numbers: Iterable[int]) -> str:
 
 def slowest(map_: MapView, number: int) -> list[tuple[float, int]]:
     """Return (wall seconds, component) of the slowest components, all of them for 0."""
-    times = sorted(((wall, component) for component, wall, _, _ in map_.records.usage()), reverse=True)
+    times = sorted(((used.wall_s, used.component) for used in map_.records.usage()), reverse=True)
     return times[:number] if number else times
 
 
@@ -265,9 +265,10 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
     if meta:
         usage = list(map_.records.usage())
         row["local_data"] = map_.local_data()
-        row["max_memory"] = int(max([0.0, *(u[3] for u in usage), *(job[2] for job in map_.job_memories())]) * 2**20)
-        row["max_runtime"] = max((wall for _, wall, _, _ in usage), default=0.0)
-        row["total_runtime"] = round(sum(wall for _, wall, _, _ in usage), 6)
+        memory_mb = [0.0, *(u.memory_mb for u in usage), *(job[2] for job in map_.job_memories())]
+        row["max_memory"] = int(max(memory_mb) * 2**20)
+        row["max_runtime"] = max((u.wall_s for u in usage), default=0.0)
+        row["total_runtime"] = round(sum(u.wall_s for u in usage), 6)
     return row
 
 
