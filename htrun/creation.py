@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun import __version__, history
+from htrun import __version__, history, sizing
 from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, brings_packages, get_delivery
@@ -110,7 +110,20 @@ def check_request(request: MapRequest, settings: Config) -> None:
 
 def asked_options(request: MapRequest, settings: Config) -> MapOptions:
     """Return what is asked of the jobs, in the request and in the settings, but for what the inputs ask."""
-    return MapOptions.merge(request.map_options, MapOptions(**settings.map_options))
+    return _settled_options(request, settings)[0]
+
+
+def chosen_requests(request: MapRequest, settings: Config) -> list[str]:
+    """Return in words what jobs ask for where that was to be found out, and why."""
+    return _settled_options(request, settings)[1]
+
+
+def _settled_options(request: MapRequest, settings: Config) -> tuple[MapOptions, list[str]]:
+    options = MapOptions.merge(request.map_options, MapOptions(**settings.map_options))
+    if not sizing.is_auto(options):
+        return options, []
+    known = history.recall(settings, request.target)
+    return options, sizing.settle(options, known, request.target.text)
 
 
 def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> MapControl:
@@ -139,7 +152,9 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     builder: DirectoryBuilder | None = None
     try:
         builder = DirectoryBuilder(request.results)
-        asked = asked_options(request, settings)
+        asked, chosen = _settled_options(request, settings)
+        for note in chosen:
+            _logger.info("%s", note)
         count = builder.write_calls(InputFiles(asked, files, Path.cwd()).attach(calls))
         options = resolve(MapOptions.merge(_columns(request, asked), asked), count, Path.cwd())
         urls = [file.path for file in files if file.is_remote]

@@ -280,7 +280,7 @@ def error_record(
     """
     result: dict[str, Any] = {"component": component, "status": "ERRORED", "error": map_.error(component, record)}
     if record is not None:
-        fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb")
+        fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb", "disk_kb")
         result.update({name: record.data[name] for name in fields if name in record.data})
         if record.directory not in environments:  # of a job, and so of many components
             environments[record.directory] = record.environment()
@@ -330,4 +330,4 @@ def write_results(map_: MapView) -> None:
             outputs = Exporter(map_, statuses=ComponentStatus, default="null")
             outputs.write_jsonl(stream)
         write_json(directory.run_file, run_summary(map_, outputs))
-        remember(directory, map_.records)
+        remember(directory, map_.records, map_.job_memories())

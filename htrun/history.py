@@ -6,6 +6,7 @@ are. It is advice, not data: what cannot be read is not known, and what cannot b
 
 from __future__ import annotations
 
+import array
 import hashlib
 import inspect
 import itertools
@@ -69,9 +70,9 @@ class Knowledge:
     source : str
         What the sources were then, as a hash.
     wall_s, cpu_s, memory_mb : Spread
-        Seconds, seconds and MiB.
+        Seconds, seconds and MiB; of memory, what its job was seen to use counts, if that is more.
     disk_kb : Spread or None
-        KiB, where it was measured.
+        KiB, where any was used.
     is_current : bool
         Whether the sources are still the same; where they are not, this is a guess.
     """
@@ -127,16 +128,23 @@ def recall_of(identity: dict[str, str]) -> Knowledge | None:
         return None
 
 
-def remember(directory: MapDirectory, records: Records) -> None:
+def remember(directory: MapDirectory, records: Records, job_memories: Iterable[tuple[int, int, int]] = ()) -> None:
     """Keep what the completed components of a map took, for the next map of its target.
 
     Components that failed say nothing: a function that fails at once is not quick. The newest map counts, unless it is
     of far fewer components than what is known: then only the maxima do.
+
+    Parameters
+    ----------
+    directory : MapDirectory
+    records : Records
+    job_memories : iterable of (int, int, int)
+        As ``MapView.job_memories`` gives them.
     """
     identity: dict[str, str] | None = directory.info.get("history")
     if identity is None:
         return
-    fresh = _measure(identity["source"], records)
+    fresh = _measure(identity["source"], records, job_memories)
     if fresh is None:
         return
     known = recall_of(identity)
@@ -152,7 +160,7 @@ def remember(directory: MapDirectory, records: Records) -> None:
         _logger.warning("what the components took cannot be kept in %s: %s", file, error.strerror)
 
 
-def _measure(source: str, records: Records) -> Knowledge | None:
+def _measure(source: str, records: Records, job_memories: Iterable[tuple[int, int, int]]) -> Knowledge | None:
     count = records.outcomes.count(COMPLETED)
     chosen: Sequence[int] = range(count)
     if count > _SAMPLE:  # at random: every n-th may be a slow one
@@ -162,15 +170,20 @@ def _measure(source: str, records: Records) -> Knowledge | None:
         components = list(itertools.compress(range(len(completed)), completed))
         chosen = [components[number] for number in chosen]
     rows = list(records.usage_of(chosen))
-    wall, cpu, memory = (Spread.of(row[column] for row in rows) for column in (1, 2, 3))
+    jobs = array.array("q", bytes(8 * len(records.outcomes)))
+    for start, stop, memory_mb in job_memories:
+        jobs[start:stop] = array.array("q", [memory_mb]) * (stop - start)
+    wall, cpu = Spread.of(row.wall_s for row in rows), Spread.of(row.cpu_s for row in rows)
+    memory = Spread.of(max(row.memory_mb, jobs[row.component]) for row in rows)
     if wall is None or cpu is None or memory is None:
         return None
-    return Knowledge(count, time.time(), source, wall, cpu, memory)
+    disk = Spread.of(row.disk_kb for row in rows) if any(row.disk_kb for row in rows) else None
+    return Knowledge(count, time.time(), source, wall, cpu, memory, disk)
 
 
 def _with_maxima(known: Knowledge, fresh: Knowledge) -> Knowledge:
-    def both(old: Spread, new: Spread) -> Spread:
-        return Spread(old.mean, old.median, old.p95, max(old.max, new.max))
+    def both(old: Spread, new: Spread | None) -> Spread:
+        return old if new is None else Spread(old.mean, old.median, old.p95, max(old.max, new.max))
 
     return Knowledge(
         known.components,
@@ -179,5 +192,5 @@ def _with_maxima(known: Knowledge, fresh: Knowledge) -> Knowledge:
         both(known.wall_s, fresh.wall_s),
         both(known.cpu_s, fresh.cpu_s),
         both(known.memory_mb, fresh.memory_mb),
-        known.disk_kb,
+        both(known.disk_kb, fresh.disk_kb) if known.disk_kb is not None else fresh.disk_kb,
     )

@@ -10,15 +10,16 @@ from contextlib import closing
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from htrun.records import Record
+from htrun.records import HEAD_BYTES, Record, read_usage
 from htrun.runner import wire
 from htrun.store import whole_lines
 from htrun.submissions import join
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from htrun.records import Usage
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -29,11 +30,8 @@ _FIRST_LETTER = bytes.maketrans(b"CE", bytes([COMPLETED, _ERRORED]))
 _BLOCKS_AT_ONCE = 8
 _FILES_AT_ONCE = 64
 
-# What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
-_HEAD_BYTES = 600
 _HEAD = re.compile(rb'^\{"component":([0-9]{1,18}),"status":"(CO|ER)', re.MULTILINE)
 _FINISHED = re.compile(rb"[\x01\x02]")
-_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+),"memory_mb":([0-9.]+))?')
 _PLAIN_USAGE = re.compile(
     rb'^\{"component":[0-9]+,"status":"[A-Z]+","attempt":[0-9]+,"node":"[^"\n]*","started":[0-9.]+,'
     rb'"wall_s":([0-9.]+),"cpu_s":[0-9.]+,"memory_mb":([0-9.]+)',
@@ -41,7 +39,7 @@ _PLAIN_USAGE = re.compile(
 )
 
 
-class Usage(NamedTuple):
+class Totals(NamedTuple):
     """What components took: their largest wall time and the sum of all, in seconds, their largest memory, in MiB."""
 
     max_wall_s: float = 0.0
@@ -99,7 +97,7 @@ class Records:
         self.size = 0
         self._run_of = array.array("i", bytes(4 * count))
         self._firsts, self._stops, self._sources, self._starts, self._ends = (array.array("q") for _ in range(5))
-        self._usage: tuple[array.array[float], ...] = tuple(array.array("d") for _ in Usage._fields)
+        self._usage: tuple[array.array[float], ...] = tuple(array.array("d") for _ in Totals._fields)
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
         self._read: dict[str, tuple[int, int]] = {}  # up to where, and when the file was changed by then
@@ -180,7 +178,7 @@ class Records:
             self.outcomes[begin:end] = outcomes[begin - first : end - first]
             if b',"files":[' in lines:
                 for component, line in enumerate(lines.split(b"\n")[begin - first : end - first], begin):
-                    if line.find(b',"files":[', 0, _HEAD_BYTES) >= 0:
+                    if line.find(b',"files":[', 0, HEAD_BYTES) >= 0:
                         self.with_files.add(component)
 
     @property
@@ -234,37 +232,37 @@ class Records:
                 if stop - start >= minimum:
                     yield self._piece(run, start, stop, files)
 
-    def usage_of(self, components: Iterable[int]) -> Iterator[tuple[int, float, float, float]]:
-        """Yield what ``usage`` does of some components, in ascending order, if they have a record."""
+    def usage_of(self, components: Sequence[int]) -> Iterator[Usage]:
+        """Yield what ``usage`` does, of some components, in ascending order."""
         for component, record in zip(components, self.walk(components), strict=True):
-            found = _USAGE.search(record.line, 0, _HEAD_BYTES) if record is not None else None
-            if found:
-                yield component, float(found[1]), float(found[2] or 0), float(found[3] or 0)
+            usage = read_usage(component, record.line) if record is not None else None
+            if usage is not None:
+                yield usage
 
-    def usage(self) -> Iterator[tuple[int, float, float, float]]:
-        """Yield (component, wall seconds, CPU seconds, peak memory in MiB) of each record, without parsing it."""
+    def usage(self) -> Iterator[Usage]:
+        """Yield what each component with a record has used."""
         for run in self.runs():
             for component, line in enumerate(run.data.split(b"\n")[:-1], run.start):
-                found = _USAGE.search(line, 0, _HEAD_BYTES)
-                if found:
-                    yield component, float(found[1]), float(found[2] or 0), float(found[3] or 0)
+                usage = read_usage(component, line)
+                if usage is not None:
+                    yield usage
 
-    def total_usage(self) -> Usage:
+    def total_usage(self) -> Totals:
         """Return what all components took that have a record."""
         if self.usage_is_known and sum(self._stops) - sum(self._firsts) == self.finished:  # no run is out of date
             wall, walls, memory = self._usage
-            return Usage(max(wall, default=0.0), sum(walls), max(memory, default=0.0))
-        total = Usage()
+            return Totals(max(wall, default=0.0), sum(walls), max(memory, default=0.0))
+        total = Totals()
         with closing(_Files(self._directory)) as files:
             for run, start, stop in self._pieces():
-                of_run = Usage(*(measure[run] for measure in self._usage))
+                of_run = Totals(*(measure[run] for measure in self._usage))
                 is_whole = (start, stop) == (self._firsts[run], self._stops[run])
                 if not is_whole or math.isnan(of_run.total_wall_s):
                     of_run = _usage(self._piece(run, start, stop, files))
                 if is_whole:
                     for measure, value in zip(self._usage, of_run, strict=True):
                         measure[run] = value
-                total = Usage(
+                total = Totals(
                     max(total.max_wall_s, of_run.max_wall_s),
                     total.total_wall_s + of_run.total_wall_s,
                     max(total.max_memory_mb, of_run.max_memory_mb),
@@ -358,11 +356,11 @@ class _Files:
             file.close()
 
 
-def _usage(run: Run) -> Usage:
+def _usage(run: Run) -> Totals:
     """Return what the components of a run took."""
     found = _PLAIN_USAGE.findall(run.data)
     if len(found) != run.stop - run.start:  # there are some of components that died, which say less
-        matches = (_USAGE.search(line, 0, _HEAD_BYTES) for line in run.data.split(b"\n")[:-1])
-        found = [(match[1], match[3] or b"0") for match in matches if match]
+        usages = (read_usage(component, line) for component, line in enumerate(run.data.split(b"\n")[:-1], run.start))
+        found = [(usage.wall_s, usage.memory_mb) for usage in usages if usage is not None]
     times = [float(wall) for wall, _ in found]
-    return Usage(max(times, default=0.0), sum(times), max((float(memory) for _, memory in found), default=0.0))
+    return Totals(max(times, default=0.0), sum(times), max((float(memory) for _, memory in found), default=0.0))

@@ -391,8 +391,8 @@ class Map(Sequence[Any]):
         """The peak memory of each component in MB, 0 where it is not known yet."""
         peaks = [0] * len(self)
         control = self._now()
-        for component, _, _, memory in control.records.usage():
-            peaks[component] = round(memory)
+        for used in control.records.usage():
+            peaks[used.component] = round(used.memory_mb)
         for start, stop, memory in control.job_memories():
             for component in range(start, stop):
                 peaks[component] = max(peaks[component], memory)
@@ -402,8 +402,8 @@ class Map(Sequence[Any]):
     def runtime(self) -> list[timedelta]:
         """The processor time, user and system, that each component has taken; nothing where it is not known yet."""
         times = [timedelta()] * len(self)
-        for component, _, cpu, _ in self._now().records.usage():
-            times[component] = timedelta(seconds=cpu)
+        for used in self._now().records.usage():
+            times[used.component] = timedelta(seconds=used.cpu_s)
         return times
 
     @property

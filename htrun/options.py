@@ -41,6 +41,10 @@ _CHECKED = {
     "request_cpus": (re.compile(r"[1-9][0-9]*"), "it is a whole number from 1"),
     "request_gpus": (re.compile(r"[0-9]+"), "it is a whole number"),
 }
+AUTO = "auto"
+"""The amount that is found out, by what was used before."""
+SIZED = ("request_memory", "request_disk")
+"""The options that may be that."""
 _AMOUNT = re.compile(r"[-+]?\.?[0-9][0-9.]*\s*[A-Za-z]*")
 """What is no ClassAd expression, but a number, perhaps with a unit."""
 CREDENTIALS = frozenset(
@@ -105,6 +109,8 @@ def option_value(key: str, value: Any) -> str:
             found[0], repr(found[0])
         )
         raise UsageError(f"{key}: HTCondor takes no value with {what}: {quoted(text)}")
+    if key in SIZED and text.lower() == AUTO:
+        return AUTO
     checked = _CHECKED.get(key)
     if checked is not None and _AMOUNT.fullmatch(text) and not checked[0].fullmatch(text):
         raise UsageError(f"{key}: {quoted(text)} is not right: {checked[1]}")
@@ -120,6 +126,8 @@ def component_value(key: str, value: Any) -> str:
     text = option_value(key, value)
     if not text:
         raise UsageError(f"{key}: the value is empty, but each input needs one if any has one")
+    if key in SIZED and text == AUTO:
+        raise UsageError(f"{key}: {AUTO} is for all inputs alike: give it as a single value")
     return text
 
 

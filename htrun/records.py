@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import traceback
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from htrun.exceptions import InvalidOutputStatus, OutputNotLoadable, WrongPython
 from htrun.runner import pythons, wire
@@ -101,6 +102,30 @@ class Record:
         except (OSError, ValueError):
             return {}
         return environment
+
+
+HEAD_BYTES = 600
+"""In so many a record has said what its component used; a node's name may have 255 (RFC 1035), the rest is numbers."""
+_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+))?(?:,"memory_mb":([0-9.]+))?(?:,"disk_kb":([0-9]+))?')
+
+
+class Usage(NamedTuple):
+    """What a component has used: seconds, and at the most MiB of memory and KiB of disk; 0 where that is not known."""
+
+    component: int
+    wall_s: float
+    cpu_s: float
+    memory_mb: float
+    disk_kb: int
+
+
+def read_usage(component: int, line: bytes) -> Usage | None:
+    """Return what a component has used, from the beginning of its record; None if that is damaged."""
+    found = _USAGE.search(line, 0, HEAD_BYTES)
+    if found is None:
+        return None
+    wall, cpu, memory, disk = found.groups(b"0")
+    return Usage(component, float(wall), float(cpu), float(memory), int(disk))
 
 
 def _loads(pickled: bytes, data: dict[str, Any]) -> Any:

@@ -252,7 +252,7 @@ def span_text(numbers: Iterable[int]) -> str:
 
 def slowest(map_: MapView, number: int) -> list[tuple[float, int]]:
     """Return (wall seconds, component) of the slowest components, all of them for 0."""
-    times = sorted(((wall, component) for component, wall, _, _ in map_.records.usage()), reverse=True)
+    times = sorted(((used.wall_s, used.component) for used in map_.records.usage()), reverse=True)
     return times[:number] if number else times
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from htrun import snapshot
 from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, MapWasRemoved
-from htrun.index import Usage
+from htrun.index import Totals
 from htrun.logs import get_logger
 from htrun.outputs import place as place_files
 from htrun.runner import wire
@@ -206,10 +206,10 @@ class MapView:
         log_path = self.engine.event_log(self.directory)
         snapshot.write(self.directory, log_path, self._identity, header, self._statuses.dump())
 
-    def total_usage(self) -> Usage:
+    def total_usage(self) -> Totals:
         """Return what all components took, as of the last refresh."""
         if self._header is not None and self._header["usage"] is not None:
-            return Usage(*self._header["usage"])
+            return Totals(*self._header["usage"])
         with self._looking:
             was_known = self.records.usage_is_known
             usage = self._usage()
@@ -217,7 +217,7 @@ class MapView:
                 self._keep(at_once=True)
         return usage
 
-    def _usage(self) -> Usage:
+    def _usage(self) -> Totals:
         usage = self.records.total_usage()
         memory = max((state.memory_mb for state in self._jobs.values() if state.components), default=0)
         return usage._replace(max_memory_mb=max(usage.max_memory_mb, memory))

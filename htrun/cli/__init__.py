@@ -29,6 +29,7 @@ COMMANDS = {
     "stdout": "results",
     "stderr": "results",
     "components": "results",
+    "usage": "usage",
     "status": "manage",
     "why": "why",
     "wait": "manage",

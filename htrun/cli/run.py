@@ -17,7 +17,7 @@ from htrun.cli.completion import complete_deliveries, complete_engines, complete
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
-from htrun.creation import MapRequest, asked_options, check_request, create_map
+from htrun.creation import MapRequest, asked_options, check_request, chosen_requests, create_map
 from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
@@ -43,10 +43,11 @@ _SHOWN_CALLS = 1000
 
 
 class Whys(NamedTuple):
-    """Why an engine and a delivery method were chosen."""
+    """Why an engine and a delivery method were chosen, and what jobs ask for where that was to be found out."""
 
     engine: str
     delivery: str
+    requests: list[str]
 
 
 def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
@@ -168,8 +169,9 @@ def run(**options: Any) -> ExitCode:
     delivery, why_delivery = choose_delivery(given, engine, settings)
     if given and engine.name == "local" and not brings:
         click.echo("htrun: note: --delivery says nothing to the engine local, which uses this Python", err=True)
-    whys = Whys(engine=why, delivery=why_delivery)
     request = _request(target, engine, delivery, options, asked)
+    chosen = chosen_requests(request, settings) if engine.name != "local" else []
+    whys = Whys(engine=why, delivery=why_delivery, requests=chosen)
     check_request(request, settings)
     files = FileTable()
     taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
@@ -259,6 +261,8 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:
         talk.say(f"options: {', '.join(asked)}")
+    for chosen in whys.requests:
+        talk.say(chosen)
     if request.engine.name != "local":
         talk.say(f"delivery: {request.delivery} ({whys.delivery}): {get_delivery(request.delivery).summary}")
     elif brings_packages(request.delivery):

@@ -74,6 +74,28 @@ class Transfers(NamedTuple):
     output_s: float | None = None
 
 
+class Resources(NamedTuple):
+    """What a job asked for, and what it was seen to use at the most; None where that is not known.
+
+    Attributes
+    ----------
+    memory_mb, request_memory_mb : float or None
+        MiB.
+    disk_kb, request_disk_kb : float or None
+        KiB.
+    request_cpus : float or None
+    ran_out : bool
+        Whether it was stopped for using more memory than it may.
+    """
+
+    memory_mb: float | None = None
+    request_memory_mb: float | None = None
+    disk_kb: float | None = None
+    request_disk_kb: float | None = None
+    request_cpus: float | None = None
+    ran_out: bool = False
+
+
 class Engine(Protocol):
     """Runs the jobs of maps.
 
@@ -145,6 +167,10 @@ class Engine(Protocol):
 
     def transfers(self, directory: MapDirectory) -> Mapping[int, Transfers]:
         """Return how long files were transferred for each job, where they were between machines. Raises HtrunError."""
+        ...
+
+    def resources(self, directory: MapDirectory) -> Mapping[int, Resources]:
+        """Return what jobs asked for and used, where the engine knows that better than the records."""
         ...
 
     def is_working(self, directory: MapDirectory) -> bool:

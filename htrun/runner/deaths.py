@@ -11,6 +11,7 @@ from . import failures, outputs, records, wire
 from .capture import save_output, write_all
 from .files import remove_tree
 from .hooks import checkpoint_path
+from .usage import disk_kb
 from .worker import component_scratch
 
 if TYPE_CHECKING:
@@ -55,16 +56,20 @@ class Deaths:
         now = time.time()
         error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
+        disk = disk_kb(component_scratch(slot.scratch), os.path.join(slot.scratch, wire.OUTPUTS))
         remove_tree(component_scratch(slot.scratch))  # it may be what has filled the disk
         stdout, stderr = save_output(slot.records, slot.scratch)
         text = (
-            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
+            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"memory_mb":%.1f%s,'
+            '"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
             % (
                 records.record_prefix(component, wire.ERRORED),
                 self.spec.attempt + self.spec.resumes.get(component, 0),
                 self.spec.node,
                 started if running >= 0 else now,
                 max(0.0, now - started) if running >= 0 else 0.0,
+                slot.memory_mb,
+                ',"disk_kb":%d' % disk if disk else "",
                 *stdout,
                 *stderr,
                 self._take_outputs(slot, component),

@@ -65,6 +65,7 @@ class Slot:
         self.listening = False
         self.barren_deaths = 0
         self.read_holds = 0
+        self.memory_mb = 0.0  # the peak of its last worker
         self.evicted: str | None = None  # why its worker was killed, until that is buried
         self._works_in = directory
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import failures, printing, records, wire
 from .deaths import Deaths
 from .slots import Slot, signal_group
+from .usage import mebibytes
 from .worker import DONE, FAILED, HELD, Worker
 
 if TYPE_CHECKING:
@@ -275,8 +276,9 @@ class Supervisor:
         for slot in self.slots:
             if slot.pid is None:
                 continue
-            pid, status = os.waitpid(slot.pid, os.WNOHANG)
+            pid, status, usage = os.wait4(slot.pid, os.WNOHANG)
             if pid:
+                slot.memory_mb = mebibytes(usage.ru_maxrss)
                 signal_group(pid, signal.SIGKILL)
                 self._take_last_words(slot)
                 self._forget(slot)

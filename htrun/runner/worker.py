@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import ProcessState
+from .usage import Meter, disk_kb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,17 +108,7 @@ class Worker:
                 remove_tree(left)
         os.makedirs(self.scratch, exist_ok=True)
         self.capture = Capture(self.directory, self.base)
-        self.usage = self._cpu()
-
-    @staticmethod
-    def _cpu() -> tuple[float, float]:
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak = max(own.ru_maxrss, children.ru_maxrss)
-        return (
-            own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            peak / 1048576 if sys.platform == "darwin" else peak / 1024,  # bytes there, KiB elsewhere
-        )
+        self.meter = Meter()
 
     def _run(self, component: int, call: bytes) -> bytes:
         """Run one component and append its record; return what to answer of it."""
@@ -138,7 +127,7 @@ class Worker:
             if component in self.saved:
                 hooks.restore(self.place.checkpoint, self.scratch)
             if brought or component in self.saved:
-                self.usage = self._cpu()  # what fetched them does not count
+                self.meter.start()  # what fetched them does not count
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
             function = self.function or self._load()
@@ -156,6 +145,8 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
         hooked = os.path.isdir(self.place.outputs)
+        used = self._is_used()
+        disk = disk_kb(self.scratch, self.place.outputs) if used or hooked else 0
         if hooked:
             tick = time.perf_counter()
             rows, problem = outputs.take(
@@ -166,13 +157,14 @@ class Worker:
                 error = error or failures.describe_exception(problem, self.spec.sources)
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
+        measures = (started, wall, *self.meter.read(wall), disk)
         try:
-            used = self._record(component, (started, wall), encoded, error, notes)
+            self._record(component, measures, encoded, error, notes, used=used)
         except OSError as full:
             if not failures.is_no_space(full):
                 raise
             self._clean_scratch()  # what has filled the disk may be what this very component has left there
-            used = self._record(component, (started, wall), encoded, error, notes)
+            self._record(component, measures, encoded, error, notes, used=False)
         self.board.end()
         saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
         if saved:
@@ -185,24 +177,29 @@ class Worker:
     def _record(
         self,
         component: int,
-        times: tuple[float, float],
+        measures: tuple[float, float, float, float, int],
         encoded: values.Encoded | None,
         error: dict[str, Any] | None,
         notes: list[str],
-    ) -> bool:
-        """Append the record of a component, and tell whether it has left anything in its scratch directory.
+        *,
+        used: bool,
+    ) -> None:
+        """Append the record of a component.
 
         Parameters
         ----------
         component : int
-        times : (float, float)
-            When it started, in seconds since the epoch, and how many seconds it took.
+        measures : (float, float, float, float, int)
+            When it started, in seconds since the epoch, how many seconds it took, and what it used: seconds of
+            processor time, MiB of memory, KiB of disk space.
         encoded : values.Encoded or None
             The output, of one that has completed.
         error : dict or None
             The error, of one that has not.
         notes : list of str
             What else its record says.
+        used : bool
+            Whether there is anything in its scratch directory.
 
         Raises
         ------
@@ -210,17 +207,15 @@ class Worker:
             Such as of a full disk; then it can be called again.
         """
         stdout, stderr = self.capture.settle()
-        cpu, memory = self._cpu()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
             records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
             self.spec.attempt + self.spec.resumes.get(component, 0),
             self.spec.node,
-            *times,
-            cpu - self.usage[0],
-            memory,
+            *measures[:4],
         )
+        if measures[4]:
+            head += ',"disk_kb":%d' % measures[4]
         head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
-        used = self._is_used()
         left = failures.list_scratch(self.scratch) if used else []
         if error is None:
             assert encoded is not None
@@ -232,8 +227,6 @@ class Worker:
             self._write_environment()
             tail = ',"error":' + json.dumps(error)
         self.capture.append(head + "".join(notes) + tail + "}")
-        self.usage = (cpu, memory)
-        return used
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
@@ -261,6 +254,7 @@ class Worker:
 
                 packages.use(self.spec.packages, self.spec.python)
             self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
+            self.meter.skip_time()  # a component's own begins with its call
             self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (

@@ -77,6 +77,10 @@ NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
 
+# Memory is limited, as it is where there are control groups, but only that of jobs that have +LimitMemory = true.
+use POLICY : HOLD_IF_MEMORY_EXCEEDED
+MEMORY_EXCEEDED = (TARGET.LimitMemory =?= true && TARGET.MemoryUsage =!= UNDEFINED && TARGET.MemoryUsage > Memory)
+
 # That of the tests, which jobs find as python3 where it matters.
 PythonVersion = "{python}"
 STARTD_ATTRS = $(STARTD_ATTRS) PythonVersion

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, machines, pilot, planning, transfer, waiting
+from htrun.engines.htcondor import eventlog, machines, pilot, planning, resources, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from htrun.engines.base import Action, Attribute, Transfers
+    from htrun.engines.base import Action, Attribute, Resources, Transfers
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -248,6 +248,10 @@ class HTCondorEngine:
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:
         """Return how long HTCondor has transferred files for each job; see ``Engine``."""
         return eventlog.transfers(directory)
+
+    def resources(self, directory: MapDirectory) -> dict[int, Resources]:
+        """Return what HTCondor says that jobs asked for and used; see ``Engine``."""
+        return resources.resources(directory)
 
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's jobs were submitted: from then on HTCondor sees to them; see ``Engine``."""

@@ -14,7 +14,7 @@ from htrun.runner.hooks import checkpoint_path, saved
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from htrun.engines.base import Action, Attribute, Transfers
+    from htrun.engines.base import Action, Attribute, Resources, Transfers
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -89,6 +89,10 @@ class LocalEngine:
 
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:  # noqa: ARG002 (see ``Engine``)
         """Return nothing: records say how long files were copied; see ``Engine``."""
+        return {}
+
+    def resources(self, directory: MapDirectory) -> dict[int, Resources]:  # noqa: ARG002 (see ``Engine``)
+        """Return nothing: records say what each component has used; see ``Engine``."""
         return {}
 
     def is_working(self, directory: MapDirectory) -> bool:

@@ -1,0 +1,106 @@
+"""What a component uses of the machine: processor time, memory, disk space."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+_FORGET_SECONDS = 0.001
+"""Forgetting a peak takes some microseconds, which is little for a component that took longer than this."""
+_RISE_KIB = 100
+"""A peak that has risen by less is not worth them; records have a tenth of a MiB."""
+
+
+def mebibytes(maxrss: float) -> float:
+    """Return a ``ru_maxrss`` in MiB: it is in bytes on macOS, in KiB elsewhere."""
+    return maxrss / 1048576 if sys.platform == "darwin" else maxrss / 1024
+
+
+class Meter:
+    """Measures what this process and the children it has waited for use, from one ``read`` to the next."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Count from here on: what came before does not."""
+        self._forgets = _forget_peak()
+        own, children, self._cpu = _usage()
+        self._base = own.ru_maxrss
+        self._faults = children.ru_minflt
+
+    def skip_time(self) -> None:
+        """Count processor time from here on; of memory, what came before does count."""
+        self._cpu = _usage()[2]
+
+    def read(self, seconds: float) -> tuple[float, float]:
+        """Return what was used since the last time, and count from here on.
+
+        Parameters
+        ----------
+        seconds : float
+            How long that was.
+
+        Returns
+        -------
+        cpu : float
+            Processor time in seconds.
+        memory : float
+            What the largest process had of memory at the most, in MiB. It is too high, never too low, where the kernel
+            only knows the peak of all times: of children, where a component before had a larger one, and of this
+            process, where a component that was over in no time has found memory that one before it has left.
+        """
+        own, children, cpu = _usage()
+        used = cpu - self._cpu
+        peak = own.ru_maxrss
+        if children.ru_minflt != self._faults:  # no process starts without one, so some have ended meanwhile
+            peak = max(peak, children.ru_maxrss)
+        if self._forgets and (own.ru_maxrss - self._base > _RISE_KIB or seconds > _FORGET_SECONDS):
+            self.start()
+        else:
+            self._cpu, self._faults = cpu, children.ru_minflt
+        return used, mebibytes(peak)
+
+
+def _usage() -> tuple[resource.struct_rusage, resource.struct_rusage, float]:
+    """Return what the kernel says of this process, of its children, and the processor time of them all in seconds."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own, children, own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _forget_peak() -> bool:
+    """Let the peak of this process's memory be what it has now, where the kernel is Linux and lets us."""
+    try:
+        fd = os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        os.write(fd, b"5")
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def disk_kb(*directories: str) -> int:
+    """Return the space that all below directories takes, in KiB; what is not there takes none.
+
+    A file counts with its size or with what is allocated to it, whichever is more, since batch systems count either.
+    It takes less time than removing the files.
+    """
+    size = 0
+    todo = list(directories)
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    size += max(status.st_size, 512 * status.st_blocks)
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+        except OSError:  # closed, or removed by what the component has left running
+            continue
+    return -(-size // 1024)
