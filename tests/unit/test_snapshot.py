@@ -287,6 +287,23 @@ def test_nobody_needs_to_write(directory: MapDirectory) -> None:
     assert not (directory.inner / "snapshot").exists()
 
 
+def test_output_files_are_seen_to_once(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who looks after somebody else need not look for the output files of each component that he has seen to."""
+    with (directory.job(0) / "records.jsonl").open("a") as file:
+        for component in range(2000, 2100):
+            (directory.job(0) / f"file.{component}.0").write_text("text")
+            file.write(f'{record_prefix(component, "COMPLETED")},"files":[["f","name",0]],"output":1}}\n')
+    look(directory)
+    assert (directory.output_files / "2099" / "name").read_text() == "text"
+    seen: list[int] = []
+    monkeypatch.setattr("htrun.view.place_files", lambda _, component, __: seen.append(component) or [])
+    look(directory)
+    assert not seen
+    (directory.inner / "snapshot").unlink()
+    look(directory)
+    assert seen == list(range(2000, 2100))
+
+
 def test_ranges_that_are_over_are_not_kept(directory: MapDirectory) -> None:
     """Of a local job whose components all have records, nothing is kept in memory."""
     view = look(directory)
