@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
@@ -203,6 +204,7 @@ class Engine(Protocol):
         ...
 
 
+@cache  # finding them takes as long as all else that a look at a map that has ended does
 def _engines() -> dict[str, EntryPoint]:
     from importlib_metadata import entry_points  # only now: it costs start-up time
 

@@ -148,10 +148,12 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         drop_torn_line(str(path))
-        data = path.read_bytes() if path.exists() else b""
-        # The largest numbers, and not how many there are: a line may have been damaged.
-        self._next_job = max((int(job) for job in _JOB.findall(data)), default=-1) + 1
-        self.orders = _orders(data)
+        self._next_job = self.orders = 0
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            for block in whole_lines(file):
+                # The largest numbers, and not how many there are: a line may have been damaged.
+                self._next_job = max(self._next_job, max(map(int, _JOB.findall(block)), default=-1) + 1)
+                self.orders = max(self.orders, _orders(block))
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._running: dict[int, int] = {}
 
