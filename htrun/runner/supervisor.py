@@ -51,6 +51,8 @@ class Supervisor:
         Called in each new worker process before anything else.
     on_wake : callable
         Called in the loop after a signal; may give orders.
+    on_look : callable
+        Called in the loop some times a second; may call ``stop``.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Supervisor:
         on_event: Callable[[str, int, tuple[int, int], dict[str, Any]], None] | None = None,
         on_fork: Callable[[], None] | None = None,
         on_wake: Callable[[], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self.spec = spec
         self.calls = calls
@@ -75,6 +78,7 @@ class Supervisor:
         self.on_event = on_event or (lambda *_: None)
         self.on_fork = on_fork or (lambda: None)
         self.on_wake = on_wake or (lambda: None)
+        self.on_look = on_look or (lambda: None)
         self.failures = 0
         self.stopped = False
         self.paused = False
@@ -94,6 +98,7 @@ class Supervisor:
                 while any(slot.is_occupied for slot in self.slots) or (self.paused and self.todo):
                     if time.monotonic() >= look:
                         self._bound_printing()
+                        self.on_look()
                         look = time.monotonic() + printing.LOOK_SECONDS
                     for key, _ in self.selector.select(printing.LOOK_SECONDS):
                         if key.data is None:

@@ -24,6 +24,7 @@ from htrun.engines.htcondor.jobs import (
     SUBMISSION_ATTRIBUTE,
     format_description,
     map_constraint,
+    place_constraint,
     stage_again,
     submit_description,
     write_jobs,
@@ -53,7 +54,6 @@ _JOB_ACTIONS: dict[Action, str] = {
     "pause": "Suspend",
     "resume": "Continue",
     "vacate": "Vacate",
-    "remove": "Remove",
 }
 """The names of the bindings' ``JobAction``."""
 _NO_CLUSTER = 0
@@ -110,7 +110,7 @@ class HTCondorEngine:
         self._check()
         machines.check(machines.needed(directory))
         with directory.lock("submit"):
-            self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            self._remove_strays(directory)  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
             known = directory.submissions_size()
             submission = self._plan(directory, components, followed=followed)
@@ -284,12 +284,24 @@ class HTCondorEngine:
         constraint = map_constraint(directory)
         if action == "vacate":
             self._resume(schedd, constraint, reason)
+        if action == "remove":
+            self._remove(schedd, constraint, reason)
+            return
         with translated(f"cannot {action} the jobs"):
             # Without a code, here 0, the bindings lose the reason of a hold.
             why = (reason, 0) if action == "hold" else reason
             schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, why)
-        if action != "remove":
-            return
+
+    def _remove_strays(self, directory: MapDirectory) -> None:
+        """Remove the jobs of a map that was in the same place, and was deleted by hand: theirs would end up here."""
+        schedd = locate_schedd()
+        strays = place_constraint(directory)
+        if self._has_jobs(schedd, strays):
+            self._remove(schedd, strays, "the directory of its map was deleted")
+
+    def _remove(self, schedd: Any, constraint: str, reason: str) -> None:
+        with translated("cannot remove the jobs"):
+            schedd.act(bindings().JobAction.Remove, constraint, reason)
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self._has_jobs(schedd, constraint):
             if time.monotonic() > deadline:

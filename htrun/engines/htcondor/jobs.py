@@ -37,6 +37,13 @@ def map_constraint(directory: MapDirectory) -> str:
     return f'{MAP_ATTRIBUTE} == "{directory.info["uid"]}"'
 
 
+def place_constraint(directory: MapDirectory) -> str:
+    """Return the constraint for the jobs of other maps whose results go to the same place."""
+    place = f"{directory.jobs}/".replace("\\", "\\\\").replace('"', '\\"')
+    others = f'{MAP_ATTRIBUTE} =!= undefined && {MAP_ATTRIBUTE} != "{directory.info["uid"]}"'
+    return f'{others} && substr(Iwd, 0, {len(os.fsencode(place))}) == "{place}"'
+
+
 def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str, str]]:
     """Write what the jobs of a submission bring along; return the item data of the submit description.
 

@@ -148,6 +148,7 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         drop_torn_line(str(path))
+        self._path = path
         self._next_job = self.orders = 0
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             for block in whole_lines(file):
@@ -160,6 +161,13 @@ class EventLog:
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+    def is_there(self) -> bool:
+        """Tell whether the file is where it was, and neither deleted nor another map's."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def write(self, event: str, **fields: Any) -> None:
         """Append an event."""

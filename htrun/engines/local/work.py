@@ -13,7 +13,7 @@ from htrun.engines.local import orders, remote
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
 from htrun.engines.local.pending import unfinished
 from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
-from htrun.exceptions import EngineError
+from htrun.exceptions import EngineError, MapWasRemoved
 from htrun.outputs import move
 from htrun.runner import wire
 from htrun.runner.calls import Calls
@@ -49,7 +49,12 @@ def work(directory: MapDirectory) -> bool:
     def file(identifier: str) -> str:
         return str(directory.files[identifier]["path"])
 
+    def stop_if_deleted() -> None:
+        if not log.is_there():
+            supervisor.stop()  # before it does anything to another map that is made in the same place
+
     def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
+        stop_if_deleted()
         log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
 
     submit_options = directory.submit_options
@@ -77,6 +82,7 @@ def work(directory: MapDirectory) -> bool:
         on_event=on_event,
         on_fork=_die_with_parent(),
         on_wake=lambda: _carry_out_orders(directory, submissions, supervisor, log),
+        on_look=stop_if_deleted,
     )
     interrupted = []
 
@@ -90,6 +96,8 @@ def work(directory: MapDirectory) -> bool:
     log.write("START", pid=os.getpid(), workers=min(workers, sum(stop - start for start, stop in todo)))
     identify(directory)
     supervisor.run()
+    if not log.is_there():
+        raise MapWasRemoved(info["tag"])
     remove_tree(str(directory.inner / wire.SCRATCH))
     if interrupted and STOP not in interrupted:
         raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
