@@ -2,6 +2,7 @@
 # work tree below that user's home (tests/tools/as_user.py). Nothing but python3, make and git has to be installed.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -30,9 +31,21 @@ lint: set-up ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --strict -p tests.parts -p tests.pool -p tests.tools
+	$(BIN)/mypy --strict -p benchmarks -p tests.parts -p tests.pool -p tests.tools
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner htrun/exceptions.py
+
+# The run may be in a copy of the work tree: its results come through standard output.
+.PHONY: bench
+bench: python ## measure htrun and its peers, those on a real HTCondor pool included
+	@file=benchmarks/results/$$(date -u +%Y%m%dT%H%M%SZ).json; \
+	BENCH_COMMIT=$$(git describe --always --dirty 2> /dev/null) $(PYTHON) -m tests.tools.as_user bench-run > $$file.part && \
+	mv $$file.part $$file && echo "$$file has all timings" || { rm -f $$file.part; exit 1; }
+
+.PHONY: bench-docs
+bench-docs: set-up ## put the newest results of make bench, or those in FILE=..., into docs/performance.md
+	@$(BIN)/python -m benchmarks.install
+	@$(BIN)/python -m benchmarks docs $(or $(FILE),$(lastword $(sort $(wildcard benchmarks/results/*Z.json))))
 
 .PHONY: pool
 pool: python ## start the personal HTCondor pool that the tests use, unless it runs
@@ -45,7 +58,7 @@ pool-stop: python ## stop that pool, and the containers' daemons
 .PHONY: clean
 clean: ## remove what was installed and made here
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
-	rm -f modules.jsonl metrics.csv
+	rm -f modules.jsonl metrics.csv benchmarks/results/*Z.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The rest is for the targets above.
@@ -61,6 +74,11 @@ set-up: python
 .PHONY: check
 check: lint
 	HTRUN_TEST_REQUIRE_POOL=1 $(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
+
+.PHONY: bench-run
+bench-run: set-up
+	@$(BIN)/python -m benchmarks.install
+	@$(BIN)/python -m benchmarks run $(BENCH_ARGS)
 
 .PHONY: pool-start
 pool-start: set-up

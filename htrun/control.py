@@ -24,7 +24,7 @@ from htrun.tags import TagRegistry, check_tag
 from htrun.view import MapView
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -93,7 +93,7 @@ class MapControl(MapView):
                     yield
                     return
 
-    def watch(self) -> Iterator[bool]:
+    def watch(self) -> Generator[bool]:
         """Yield after every look at the map, as long as it is active; True where something has changed.
 
         Raises
@@ -103,6 +103,13 @@ class MapControl(MapView):
         RunDied
             If the process of a local run was killed.
         """
+        try:
+            yield from self._watch()
+        finally:
+            if self.is_there():
+                self.engine.let_go(self.directory)
+
+    def _watch(self) -> Iterator[bool]:
         pause = _POLL_SECONDS
         seen: object = None
         while True:
@@ -118,6 +125,7 @@ class MapControl(MapView):
             time.sleep(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
 
     def _look(self) -> bool:
+        self.engine.advance(self.directory)
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
         if working and (self.unfinished or self.engine.records_are_live):
@@ -131,7 +139,8 @@ class MapControl(MapView):
         reason = self.engine.left_behind(self.directory) if self.unfinished else None
         if reason is not None:
             raise RunDied(self.tag, reason)
-        return False
+        # Another command may just have been submitting what this one has found missing.
+        return not working and bool(self.unfinished) and self.engine.is_working(self.directory)
 
     def carry_on(self) -> str | None:
         """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""

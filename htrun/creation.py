@@ -70,6 +70,8 @@ class MapRequest:
         What is asked of the jobs.
     columns : Columns
         More variadic options, which fill while the calls are consumed; they take priority.
+    followed : bool
+        Whether the map will be watched to its end by who makes it.
     """
 
     target: Target | Function
@@ -82,6 +84,7 @@ class MapRequest:
     options: dict[str, Any] = field(default_factory=dict)
     map_options: MapOptions = field(default_factory=MapOptions)
     columns: Columns = field(default_factory=lambda: Columns({}))
+    followed: bool = False
     uid: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def path(self, tag: str) -> Path:
@@ -194,7 +197,7 @@ def _place(
             map_: MapControl | None = None
             try:
                 map_ = _claim(request, tag, builder, count, options, settings, replaced)
-                map_.engine.submit(map_.directory, ((0, count),))
+                map_.engine.submit(map_.directory, ((0, count),), followed=request.followed)
             except BaseException as error:
                 if map_ is not None:
                     try:

@@ -307,6 +307,24 @@ class InvalidOutputStatus(HtrunError):
     exit_code = ExitCode.INTERNAL
 
 
+class OutputNotLoadable(HtrunError):
+    """What a component has returned does not unpickle here; the message says why.
+
+    Attributes
+    ----------
+    component : int
+    """
+
+    exit_code = ExitCode.ERRORED
+
+    def __init__(self, component: int, reason: str) -> None:
+        super().__init__(
+            f"the output of component {component} cannot be loaded: {reason}; "
+            "what could be exported of it is in outputs.jsonl and 'htrun collect'"
+        )
+        self.component = component
+
+
 class CannotTransplantPython(HtrunError):
     """The Python installation in use cannot be moved to another machine."""
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from contextlib import closing
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from htrun.exceptions import NotExportable
 from htrun.history import remember
+from htrun.records import Record
+from htrun.rows import Row, column_group, json_line, table_cells, value_line
 from htrun.runner import values
 from htrun.runner.calls import PATH_KEY
 from htrun.state import ComponentStatus
 from htrun.store import atomic_write, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from htrun.records import Record
-    from htrun.view import MapView
+    from htrun.index import Run
+    from htrun.view import ComponentHold, MapView
 
 Format = Literal["jsonl", "csv", "tsv"]
 Default = Literal["error", "repr", "skip", "null"]
@@ -37,30 +40,15 @@ _UNFINISHED = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Row:
-    """What is exported of one component.
-
-    Attributes
-    ----------
-    component : int
-    status : ComponentStatus
-    output : bytes or None
-        The output as strict JSON, of a completed component.
-    error : dict or None
-        ``type`` and ``message``, of an errored one.
-    reason : str or None
-        Why it is held or was removed, or why its output is not exported.
-    input : bytes or None
-        The input as strict JSON, if asked for.
-    """
-
-    component: int
-    status: ComponentStatus
-    output: bytes | None = None
-    error: dict[str, str] | None = None
-    reason: str | None = None
-    input: bytes | None = None
+_WORTH_CUTTING = 8  # components whose records follow each other
+_START = rb'"component":[0-9]+,"status":"COMPLETED"'
+_MIDDLE = (
+    rb',"attempt":[0-9]+,"node":"[^"\\\n]*","started":[0-9.]+,"wall_s":[0-9.]+(?:,"[a-z_]+":[0-9.]+)*'
+    rb',"stdout":\[[0-9,]*\],"stderr":\[[0-9,]*\](?:,"pickle":"[^"\n]*")?'
+)
+_OBJECT = re.compile(rb"^(\{" + _START + rb")" + _MIDDLE + rb'(,"output":[^\n]*\n)', re.MULTILINE)
+_VALUE = re.compile(rb"^\{" + _START + _MIDDLE + rb',"output":([^\n]*)\}(\n)', re.MULTILINE)
+"""Records without anything that has to be counted or told when they are exported."""
 
 
 class Exporter:
@@ -108,24 +96,35 @@ class Exporter:
 
     def rows(self, *statuses: ComponentStatus) -> Iterator[Row]:
         """Yield what is to be exported, in the order of the components; of these statuses only, if any are given."""
-        chosen = self._statuses & frozenset(statuses) if statuses else self._statuses
-        components = list(self._map.components_with(*chosen))
+        return self._rows(self._chosen(*statuses), 0, len(self._map))
+
+    def _chosen(self, *statuses: ComponentStatus) -> frozenset[ComponentStatus]:
+        return self._statuses & frozenset(statuses) if statuses else self._statuses
+
+    def _rows(self, chosen: frozenset[ComponentStatus], start: int, stop: int) -> Iterator[Row]:
+        """Yield what is to be exported of a range of components."""
+        components = list(self._map.components_with(*chosen, start=start, stop=stop))
         inputs = self._inputs(components) if self._with_inputs else (None for _ in components)
-        reasons = self._map.holds | self._map.removals
         with closing(self._map.records.walk(components)) as records:
             for component, record, input_ in zip(components, records, inputs, strict=True):
-                status = self._map.status_of(component)
-                if status is ComponentStatus.COMPLETED and record is not None:
-                    row = self._completed(component, record, input_)
-                    if row is not None:
-                        yield row
-                elif status is ComponentStatus.ERRORED:
-                    error = self._map.error(component, record)
-                    brief = {"type": error["type"], "message": error["message"]}
-                    yield Row(component, status, error=brief, input=input_)
-                else:
-                    why = reasons.get(component)
-                    yield Row(component, status, reason=why.reason if why else None, input=input_)
+                row = self._row(component, record, input_)
+                if row is not None:
+                    yield row
+
+    def _row(self, component: int, record: Record | None, input_: bytes | None = None) -> Row | None:
+        status = self._map.status_of(component)
+        if status is ComponentStatus.COMPLETED and record is not None:
+            return self._completed(component, record, input_)
+        if status is ComponentStatus.ERRORED:
+            error = self._map.error(component, record)
+            brief = {"type": error["type"], "message": error["message"]}
+            return Row(component, status, error=brief, input=input_)
+        why = self._reasons.get(component)
+        return Row(component, status, reason=why.reason if why else None, input=input_)
+
+    @cached_property
+    def _reasons(self) -> dict[int, ComponentHold]:
+        return self._map.holds | self._map.removals
 
     def _completed(self, component: int, record: Record, input_: bytes | None) -> Row | None:
         output = record.output_json()
@@ -154,14 +153,49 @@ class Exporter:
 
     def write_jsonl(self, stream: Any) -> None:
         """Write an object a component to a binary stream."""
-        for row in self.rows():
-            stream.write(_jsonl(row))
+        self._write_lines(stream, self._chosen(), _OBJECT, json_line)
 
     def write_values(self, stream: Any) -> None:
         """Write the outputs alone to a binary stream, one a line, of completed components."""
-        for row in self.rows(ComponentStatus.COMPLETED):
-            assert row.output is not None, "completed components have an output"
-            stream.write(row.output + b"\n")
+        self._write_lines(stream, self._chosen(ComponentStatus.COMPLETED), _VALUE, value_line)
+
+    def _write_lines(
+        self,
+        stream: Any,
+        chosen: frozenset[ComponentStatus],
+        plain: re.Pattern[bytes],
+        line_of: Callable[[Row], bytes],
+    ) -> None:
+        """Write a line a component.
+
+        A plain record has its line in it, in two parts that a pattern finds: so these are cut out of many at once.
+        """
+        done = 0
+        if ComponentStatus.COMPLETED in chosen and not self._with_inputs:
+            for run in self._map.records.runs(_WORTH_CUTTING):
+                stream.writelines(line_of(row) for row in self._rows(chosen, done, run.start))
+                # What is between two plain records, and the two parts of each, in turn.
+                pieces = plain.split(run.data)
+                if any(pieces[::3]):
+                    self._fill_gaps(pieces, run, chosen, line_of)
+                stream.write(b"".join(pieces))
+                done = run.stop
+        stream.writelines(line_of(row) for row in self._rows(chosen, done, len(self._map)))
+
+    def _fill_gaps(
+        self, pieces: list[bytes], run: Run, chosen: frozenset[ComponentStatus], line_of: Callable[[Row], bytes]
+    ) -> None:
+        """Put in the place of records that are not plain what is to be exported of them."""
+        component = run.start
+        for place in range(0, len(pieces), 3):
+            lines = []
+            for record in pieces[place].split(b"\n")[:-1]:
+                if self._map.status_of(component) in chosen:
+                    row = self._row(component, Record(record, run.directory))
+                    lines += [] if row is None else [line_of(row)]
+                component += 1
+            pieces[place] = b"".join(lines)
+            component += 1
 
     def write_csv(self, stream: Any, *, delimiter: str = ",", flatten: bool = False, values_only: bool = False) -> None:
         """Write a table to a binary stream.
@@ -181,17 +215,17 @@ class Exporter:
         statuses = (ComponentStatus.COMPLETED,) if values_only else ()
         columns: dict[str, None] = {} if values_only else {"component": None, "status": None}
         for row in self.rows(*statuses):  # a pass for the columns alone, so that no table is held in memory
-            columns.update(dict.fromkeys(_cells(row, flatten=flatten, values_only=values_only)))
+            columns.update(dict.fromkeys(table_cells(row, flatten=flatten, values_only=values_only)))
         self.nonfinite = 0
         self.unexportable.clear()
         text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
         writer = csv.DictWriter(
-            text, sorted(columns, key=_column_group), restval="", delimiter=delimiter, lineterminator="\n"
+            text, sorted(columns, key=column_group), restval="", delimiter=delimiter, lineterminator="\n"
         )
         try:
             writer.writeheader()
             for row in self.rows(*statuses):
-                writer.writerow(_cells(row, flatten=flatten, values_only=values_only))
+                writer.writerow(table_cells(row, flatten=flatten, values_only=values_only))
             text.flush()
         finally:
             text.detach()
@@ -205,27 +239,6 @@ class Exporter:
             self.write_values(stream)
         else:
             self.write_jsonl(stream)
-
-
-def _column_group(name: str) -> int:
-    """Return where a column goes: what it is about first, then inputs, outputs, and what went wrong."""
-    if name in ("component", "status"):
-        return 0
-    return 1 if name.startswith("input.") else 3 if name in ("error", "reason") else 2
-
-
-def _jsonl(row: Row) -> bytes:
-    parts = [b'{"component":%d,"status":"%s"' % (row.component, row.status.value.encode())]
-    if row.input is not None:
-        parts.append(b',"input":' + row.input)
-    if row.output is not None:
-        parts.append(b',"output":' + row.output)
-    if row.error is not None:
-        parts.append(b',"error":' + _dumps(row.error))
-    if row.reason is not None:
-        parts.append(b',"reason":' + _dumps(row.reason))
-    parts.append(b"}\n")
-    return b"".join(parts)
 
 
 def _dumps(value: Any) -> bytes:
@@ -250,48 +263,6 @@ def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
         return item if path is None else path[0] if isinstance(path, list) else given.get(path, path)
 
     return _dumps(values.Exporter().export(json.loads(text, object_hook=plain)))
-
-
-def _cells(row: Row, *, flatten: bool, values_only: bool) -> dict[str, Any]:
-    cells: dict[str, Any] = {} if values_only else {"component": row.component, "status": row.status.value}
-    reserved = set(cells) | ({"error", "reason"} if not values_only else set())
-    if row.input is not None and not values_only:
-        given = json.loads(row.input)
-        pairs = given.items() if isinstance(given, dict) else enumerate(given) if isinstance(given, list) else ()
-        for key, value in pairs:
-            cells.update(_spread(f"input.{key}", value, flatten=flatten))
-        reserved |= set(cells)
-    if row.output is not None:
-        output = json.loads(row.output)
-        if isinstance(output, dict):
-            for key, value in output.items():
-                for name, cell in _spread(key, value, flatten=flatten).items():
-                    free = f"output.{name}" if name in reserved else name
-                    while free in cells:  # as {"a.b": 1, "a": {"b": 2}} has it
-                        free = f"output.{free}"
-                    cells[free] = cell
-        else:
-            cells["output"] = _cell(output)
-    if row.error is not None:
-        cells["error"] = f"{row.error['type']}: {row.error['message']}"
-    if row.reason is not None:
-        cells["reason"] = row.reason
-    return cells
-
-
-def _spread(name: str, value: Any, *, flatten: bool) -> dict[str, Any]:
-    if not flatten or not isinstance(value, dict) or not value:
-        return {name: _cell(value)}
-    cells: dict[str, Any] = {}
-    for key, item in value.items():
-        cells.update(_spread(f"{name}.{key}", item, flatten=True))
-    return cells
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else values.dumps(value)
 
 
 def error_record(

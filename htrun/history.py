@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun.index import COMPLETED
 from htrun.logs import get_logger
-from htrun.records import COMPLETED
 from htrun.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from htrun.config import Config
     from htrun.functions import Function
-    from htrun.records import Records
+    from htrun.index import Records
     from htrun.store import MapDirectory
     from htrun.targets import Target
 
@@ -169,7 +169,7 @@ def _measure(source: str, records: Records, job_memories: Iterable[tuple[int, in
         completed = records.outcomes.translate(bytes(code == COMPLETED for code in range(256)))
         components = list(itertools.compress(range(len(completed)), completed))
         chosen = [components[number] for number in chosen]
-    rows = list(records.usage(chosen))
+    rows = list(records.usage_of(chosen))
     jobs = array.array("q", bytes(8 * len(records.outcomes)))
     for start, stop, memory_mb in job_memories:
         jobs[start:stop] = array.array("q", [memory_mb]) * (stop - start)

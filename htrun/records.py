@@ -1,28 +1,22 @@
-"""The records of a map's components: what became of each, and the index of where that is written."""
+"""The record of a component: what became of it."""
 
 from __future__ import annotations
 
-import array
 import base64
 import io
 import json
 import re
-import sys
-from contextlib import closing
+import traceback
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from htrun.exceptions import InvalidOutputStatus, WrongPython
+from htrun.exceptions import InvalidOutputStatus, OutputNotLoadable, WrongPython
 from htrun.runner import pythons, wire
 from htrun.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from htrun.store import MapDirectory
-    from htrun.submissions import Ranges
 
 
 @dataclass(frozen=True)
@@ -65,14 +59,14 @@ class Record:
             If the record does not hold one.
         WrongPython
             If another version of Python has pickled it, and it cannot be loaded here.
-        Exception
-            Whatever unpickling it raises.
+        OutputNotLoadable
+            If unpickling it raises anything else, which is its cause.
         """
         data = self.data
         if "pickle" in data:
-            return _loads(base64.b64decode(data["pickle"]), data.get("python"))
+            return _loads(base64.b64decode(data["pickle"]), data)
         if "pickle_file" in data:
-            return _loads((self.directory / data["pickle_file"]).read_bytes(), data.get("python"))
+            return _loads((self.directory / data["pickle_file"]).read_bytes(), data)
         output = self.output_json()
         if output is None:
             raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
@@ -110,6 +104,11 @@ class Record:
         return environment
 
 
+HEAD_BYTES = 600
+"""In so many a record has said what its component used; a node's name may have 255 (RFC 1035), the rest is numbers."""
+_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+))?(?:,"memory_mb":([0-9.]+))?(?:,"disk_kb":([0-9]+))?')
+
+
 class Usage(NamedTuple):
     """What a component has used: seconds, and at the most MiB of memory and KiB of disk; 0 where that is not known."""
 
@@ -120,8 +119,18 @@ class Usage(NamedTuple):
     disk_kb: int
 
 
-def _loads(pickled: bytes, python: str | None) -> Any:
-    """Return what a version of Python has pickled."""
+def read_usage(component: int, line: bytes) -> Usage | None:
+    """Return what a component has used, from the beginning of its record; None if that is damaged."""
+    found = _USAGE.search(line, 0, HEAD_BYTES)
+    if found is None:
+        return None
+    wall, cpu, memory, disk = found.groups(b"0")
+    return Usage(component, float(wall), float(cpu), float(memory), int(disk))
+
+
+def _loads(pickled: bytes, data: dict[str, Any]) -> Any:
+    """Return the pickled output of a record."""
+    python = data.get("python")
     advice = "load the map with Python %(python)s, or let it return data, not functions or classes of its own"
     try:
         return pythons.unpickler(python, advice)(io.BytesIO(pickled)).load()
@@ -133,143 +142,5 @@ def _loads(pickled: bytes, python: str | None) -> Any:
                 f"an output that Python {python} has pickled does not load in {pythons.this_python()}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        raise
-
-
-_NONE, COMPLETED, _ERRORED = 0, 1, 2
-_OUTCOMES = {b"CO": COMPLETED, b"ER": _ERRORED}
-
-# What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
-_HEAD_BYTES = 600
-_USAGE = re.compile(rb'"wall_s":([0-9.]+)(?:,"cpu_s":([0-9.]+))?(?:,"memory_mb":([0-9.]+))?(?:,"disk_kb":([0-9]+))?')
-
-
-class Records:
-    """The index of a map's records: where each component's latest one is. It grows by reading what is new.
-
-    Parameters
-    ----------
-    directory : MapDirectory
-    """
-
-    def __init__(self, directory: MapDirectory) -> None:
-        count = directory.components
-        self._directory = directory
-        self.outcomes = bytearray(count)
-        self._sources: dict[str, int] = {}
-        self._names: list[str] = []
-        self._source = array.array("i", bytes(4 * count))
-        self._offset = array.array("q", bytes(8 * count))
-        self._length = array.array("q", bytes(8 * count))
-        self._read: dict[str, int] = {}
-        self._since: array.array[int] | None = None  # the first job directory that counts, made when one does not
-        self.errored: set[int] = set()
-        self.with_files: set[int] = set()
-        self.finished = 0
-
-    def supersede(self, ranges: Ranges, first_job: int) -> None:
-        """Forget what components have left in job directories before ``first_job``: they were submitted again."""
-        if self._since is None:
-            self._since = array.array("q", bytes(8 * len(self.outcomes)))
-        for start, stop in ranges:
-            self._since[start:stop] = array.array("q", [first_job]) * (stop - start)
-            self.finished -= (stop - start) - self.outcomes.count(_NONE, start, stop)
-            self.outcomes[start:stop] = bytes(stop - start)
-            self.errored.difference_update(range(start, stop))
-            self.with_files.difference_update(range(start, stop))
-
-    def read(self, name: str) -> list[int]:
-        """Take in what is new in the records of a job directory; return the components it is of."""
-        position = self._read.get(name, 0)
-        try:
-            with (self._directory.job(name) / wire.RECORDS).open("rb") as file:
-                file.seek(position)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        data = data[: data.rfind(b"\n") + 1]
-        if not data:
-            return []
-        source = self._sources.setdefault(name, len(self._names))
-        if source == len(self._names):
-            self._names.append(name)
-        fresh = []
-        since = self._since
-        start = len(b'{"component":')
-        for line in data.splitlines(keepends=True):
-            comma = line.find(b",")
-            try:
-                component = int(line[start:comma])
-                outcome = _OUTCOMES[line[comma + 11 : comma + 13]]  # ,"status":"CO...
-                if component < 0 or component >= len(self.outcomes):
-                    raise IndexError
-            except (ValueError, KeyError, IndexError):
-                position += len(line)  # a torn line that a later one was appended to
-                continue
-            if since is not None and int(name) < since[component]:
-                position += len(line)
-                continue
-            self._source[component] = source
-            self._offset[component] = position
-            self._length[component] = len(line) - 1
-            if self.outcomes[component] == _NONE:
-                self.finished += 1
-            self.outcomes[component] = outcome  # only now: another thread may look for the record that it tells of
-            if outcome == COMPLETED:
-                self.errored.discard(component)
-            else:
-                self.errored.add(component)
-            if line.find(b',"files":[', 0, _HEAD_BYTES) >= 0:
-                self.with_files.add(component)
-            fresh.append(component)
-            position += len(line)
-        self._read[name] = position
-        return fresh
-
-    def status(self, component: int) -> str:
-        """Return the status that a component's record says; KeyError without one."""
-        outcome = self.outcomes[component]
-        if outcome == _NONE:
-            raise KeyError(component)
-        return wire.COMPLETED if outcome == COMPLETED else wire.ERRORED
-
-    def get(self, component: int) -> Record | None:
-        """Return a component's record, or None."""
-        return next(iter(self.walk([component])), None)
-
-    def walk(self, components: Iterable[int]) -> Generator[Record | None]:
-        """Yield the records of components, None for one without."""
-        with closing(self._lines(components)) as lines:
-            for source, line in lines:
-                yield None if line is None else Record(line, self._directory.job(self._names[source]))
-
-    def usage(self, components: Sequence[int] | None = None) -> Iterator[Usage]:
-        """Yield what components with a record have used, by default all of them, without parsing the records."""
-        if components is None:
-            components = [component for component, outcome in enumerate(self.outcomes) if outcome != _NONE]
-        with closing(self._lines(components, limit=_HEAD_BYTES)) as lines:
-            for component, (_, line) in zip(components, lines, strict=True):
-                found = _USAGE.search(line or b"")
-                if found:
-                    wall, cpu, memory, disk = found.groups(b"0")
-                    yield Usage(component, float(wall), float(cpu), float(memory), int(disk))
-
-    def _lines(self, components: Iterable[int], limit: int = sys.maxsize) -> Generator[tuple[int, bytes | None]]:
-        """Yield where each component's record is, and its line or the beginning of it; None for one without."""
-        files: dict[int, BinaryIO] = {}
-        try:
-            for component in components:
-                source = self._source[component]
-                if self.outcomes[component] == _NONE:
-                    yield source, None
-                    continue
-                file = files.get(source)
-                if file is None:
-                    if len(files) >= 64:
-                        files.pop(next(iter(files))).close()
-                    file = files[source] = (self._directory.job(self._names[source]) / wire.RECORDS).open("rb")
-                file.seek(self._offset[component])
-                yield source, file.read(min(self._length[component], limit))
-        finally:
-            for file in files.values():
-                file.close()
+        said = traceback.format_exception_only(error)[-1].strip()
+        raise OutputNotLoadable(data["component"], said) from error

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
+    from htrun.submissions import Submission
     from htrun.view import ComponentHold, MapView
 
 Traceback = Literal["auto", "short", "line", "no"]
@@ -42,6 +43,14 @@ def rule(title: str = "", character: str = "=", columns: int | None = None) -> s
     """Return a line across the terminal with a title in its middle."""
     columns = columns or width()
     return f" {title} ".center(columns, character) if title else character * columns
+
+
+def jobs_line(submission: Submission) -> str:
+    """Return which jobs a submission has, and why: ``jobs: 40 of up to 250 components, in cluster 12 (as asked)``."""
+    first = "the first " if submission.pilot else ""
+    each = f" of up to {submission.chunk_size:,} components" if submission.chunk_size > 1 else " of one component"
+    why = f" ({submission.why})" if submission.why else ""
+    return f"jobs: {first}{submission.jobs:,}{each}, in cluster {submission.cluster}{why}"
 
 
 def count_phrases(counts: Counter[ComponentStatus]) -> list[str]:
@@ -263,12 +272,11 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
         shown = dict.fromkeys((status.value for status in ComponentStatus.display_statuses()), 0)
         row["component_status_counts"] = shown | {status.value: number for status, number in map_.counts().items()}
     if meta:
-        usage = list(map_.records.usage())
+        usage = map_.total_usage()
         row["local_data"] = map_.local_data()
-        memory_mb = [0.0, *(u.memory_mb for u in usage), *(job[2] for job in map_.job_memories())]
-        row["max_memory"] = int(max(memory_mb) * 2**20)
-        row["max_runtime"] = max((u.wall_s for u in usage), default=0.0)
-        row["total_runtime"] = round(sum(u.wall_s for u in usage), 6)
+        row["max_memory"] = int(usage.max_memory_mb * 2**20)
+        row["max_runtime"] = usage.max_wall_s
+        row["total_runtime"] = round(usage.total_wall_s, 6)
     return row
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
+_BLOCK_BYTES = 1 << 20
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing bytes that appears under ``path`` whole, or not at all.
@@ -73,6 +76,17 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises OSError or ValueError."""
     return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield what there is to read up to the last end of a line, about 1 MiB at a time."""
+    parts: list[bytes] = []
+    while data := file.read(_BLOCK_BYTES):
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*parts, data[:end]])
+            parts = []
+        parts.append(data[end:])
 
 
 class MapDirectory:

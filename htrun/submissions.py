@@ -44,6 +44,12 @@ class Submission:
         HTCondor's number for it, once known.
     schedd : str or None
         The name of the schedd that has it.
+    why : str
+        Why it is cut into jobs as it is, in words.
+    pilot : bool
+        Whether the rest of the map waits for what its components take.
+    dropped : str or None
+        Why it was never given to the engine and never will be, where that is so.
     """
 
     submission: int
@@ -53,6 +59,9 @@ class Submission:
     apart: bool = False
     cluster: int | None = None
     schedd: str | None = None
+    why: str = ""
+    pilot: bool = False
+    dropped: str | None = None
 
     @property
     def size(self) -> int:

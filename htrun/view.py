@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import array
-import bisect
+import math
 import os
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from htrun import snapshot
 from htrun.engines.base import get_engine
 from htrun.exceptions import EngineError, MapWasRemoved
+from htrun.index import Totals
 from htrun.logs import get_logger
 from htrun.outputs import place as place_files
-from htrun.records import Records
 from htrun.runner import wire
-from htrun.state import ComponentStatus, JobState, fold
-from htrun.store import MapDirectory, read_json
+from htrun.state import ComponentStatus
+from htrun.statuses import CODES, STATUSES, Statuses, load
+from htrun.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from htrun.engines.base import Engine
+    from htrun.index import Records
     from htrun.records import Record
-    from htrun.submissions import Submission
+    from htrun.state import JobState
+    from htrun.store import MapDirectory
 
 
 _logger = get_logger(__name__)
 
-# One byte a component, so that a million of them are counted at the speed of bytes.count.
-_CODES = {status: code for code, status in enumerate(ComponentStatus)}
-_STATUSES = tuple(ComponentStatus)
-_ACTIVE = tuple(
-    _CODES[s]
-    for s in (ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
+_ACTIVE = (
+    ComponentStatus.UNMATERIALIZED,
+    ComponentStatus.IDLE,
+    ComponentStatus.RUNNING,
+    ComponentStatus.SUSPENDED,
 )
+
+_WORTH_KEEPING = 1 << 16  # bytes of records and of the log
+_MUCH = 1 << 20  # bytes that were read since the last snapshot of a map that goes on
+_KEEP_SECONDS = 10.0  # between two snapshots of a map that goes on
 
 
 @dataclass(frozen=True)
@@ -78,15 +84,13 @@ class MapView:
         self.tag = tag
         self.directory = directory
         self.engine: Engine = get_engine(directory.info["engine"])
-        self.records = Records(directory)
-        self._reader = self.engine.events(directory)
-        self._jobs: dict[int, JobState] = {}
+        self._loaded: Statuses | None = None  # of a map that has ended, only when its snapshot's header is not enough
+        self._header: dict[str, Any] | None = None
         self._job_index: array.array[int] | None = None  # made when it is asked for
-        self._settled: set[str] = set()
-        self._submissions: list[Submission] = []
-        self._submissions_size = -1
-        self._base = bytearray([_CODES[ComponentStatus.IDLE]]) * len(self)
-        self._codes = bytearray(self._base)
+        self._identity = snapshot.Identity(None, None, None)  # as of the last refresh
+        self._kept: tuple[snapshot.Identity, int] | None = None  # of the last snapshot, and how much was read by then
+        self._kept_at = -math.inf
+        self._may_keep = True
         self.notes: list[str] = []
         """What is to be said of output files that could not be moved where they were to go."""
         self._looking = threading.RLock()  # what is read only once must be read by one thread
@@ -110,9 +114,32 @@ class MapView:
         return self.directory.path
 
     @property
+    def _statuses(self) -> Statuses:
+        if self._loaded is None:
+            with self._looking:
+                if self._loaded is None:
+                    self._loaded = load(self.directory, self.engine, self._header)
+                    if self._header is not None and not self._loaded.submissions:
+                        self._loaded.refresh()  # what was kept is of no use
+        return self._loaded
+
+    @property
+    def records(self) -> Records:
+        """The records that components have left, as of the last refresh."""
+        return self._statuses.records
+
+    @property
+    def _jobs(self) -> dict[int, JobState]:
+        return self._statuses.jobs
+
+    @property
+    def _codes(self) -> bytearray:
+        return self._statuses.codes
+
+    @property
     def submissions(self) -> int:
         """How many times components were submitted, as of the last refresh."""
-        return len(self._submissions)
+        return int(self._header["submitted"]) if self._header else len(self._statuses.submissions)
 
     @property
     def is_transient(self) -> bool:
@@ -125,112 +152,95 @@ class MapView:
             self._refresh()
 
     def _refresh(self) -> None:
-        self._read_submissions()
-        events = list(self._reader.read(self._jobs))
-        if events:
-            self._jobs = fold(self._jobs, events)
+        log = self.engine.event_log(self.directory)
+        self._identity = snapshot.Identity.of(self.directory, log)  # before reading: what comes later is for the next
+        if self._loaded is None or self._header is not None:
+            header, is_same = snapshot.read(self.directory, log, self._identity) or (None, False)
+            self._header = header if is_same and header is not None and header["ended"] else None
+            if self._header is not None:
+                return
+            if self._loaded is None:
+                self._loaded = load(self.directory, self.engine, header)
+        if self._statuses.refresh():
             self._job_index = None
-        if self.engine.records_are_live:  # so that they count whatever has become of the log
-            touched = self.directory.job_names()
-        else:
-            touched = {
-                state.records
-                for state in self._jobs.values()
-                if state.is_over and state.records is not None and state.records not in self._settled
-            }
-            self._settled.update(
-                state.records
-                for state in self._jobs.values()
-                if state.status is ComponentStatus.COMPLETED and state.records is not None
-            )
-        fresh = [self.records.read(name) for name in sorted(touched)]
-        if events or any(fresh):
-            self._codes = self._resolve()
-        with_files = self.records.with_files and self.records.with_files.intersection(chain.from_iterable(fresh))
-        if with_files:
-            self._place_files(with_files)
+        self._place_files()
+        self._keep()
 
-    def _place_files(self, components: Iterable[int]) -> None:
-        """Put the output files of components where users find them."""
-        if self.results_are_written():
-            return  # which they are once these files are there
-        for component in components:
-            record = self.records.get(component)
-            with suppress(PermissionError):  # of somebody who may only look
-                if record is not None:
-                    for problem in place_files(self.directory, component, record):
-                        _logger.warning("map %s: %s", self.tag, problem)
-                        self.notes.append(problem)
+    def _place_files(self) -> None:
+        """Put the output files of components whose records are new where users find them."""
+        records = self.records
+        if records.with_files and not self.results_are_written():  # which they are once these files are there
+            for component in sorted(records.with_files):
+                record = records.get(component)
+                try:
+                    problems = [] if record is None else place_files(self.directory, component, record)
+                except PermissionError:  # of somebody who may only look
+                    self._may_keep = False  # as if they had been seen to
+                    break
+                for problem in problems:
+                    _logger.warning("map %s: %s", self.tag, problem)
+                    self.notes.append(problem)
+        records.with_files.clear()
 
-    def _read_submissions(self) -> None:
-        """Take in what was submitted again: what these components had left before does not count any more."""
-        try:
-            size = self.directory.submissions.stat().st_size
-        except FileNotFoundError:
+    def _keep(self, *, at_once: bool = False) -> None:
+        """Keep what is known for those who look next, where it takes much to find out; not all the time."""
+        records, log = self.records, self._identity.log
+        size = records.size + (log.size if log else 0)
+        identity, before = self._kept or (None, 0)
+        live = self.engine.records_are_live  # those that are not may yet come of removed jobs
+        ended = records.finished == len(self) if live else self.has_ended and not self.removed
+        if not self._may_keep or size < _WORTH_KEEPING:
             return
-        if size == self._submissions_size:
-            return
-        self._submissions_size = size
-        submissions = self.directory.read_submissions()
-        known = len(self._submissions)
-        if [s.components for s in submissions[:known]] != [s.components for s in self._submissions]:
-            # One was taken back: what counts is what was there before it.
-            self.records = Records(self.directory)
-            self._reader = self.engine.events(self.directory)
-            self._jobs = {}
-            self._job_index = None
-            self._settled = set()
-            known = 0
-        self._submissions = submissions
-        again = submissions[max(1, known) :]
-        for submission in again:
-            self.records.supersede(submission.components, submission.first_job)
-        if again:
-            self._codes = self._resolve()
+        if not (ended and identity != self._identity) and not at_once:
+            rests = time.monotonic() < self._kept_at + _KEEP_SECONDS
+            if ended or rests or size - before < _MUCH:
+                return
+        self._kept = self._identity, size
+        self._kept_at = time.monotonic()
+        header = {
+            "ended": ended,
+            "counts": self.counts(),
+            "submitted": self.submissions,
+            "usage": self._usage() if records.usage_is_known else None,
+        }
+        log_path = self.engine.event_log(self.directory)
+        snapshot.write(self.directory, log_path, self._identity, header, self._statuses.dump())
 
-    def _resolve(self) -> bytearray:
-        codes = bytearray(self._base)
-        again = self._submissions[1:]
-        beginnings = [submission.first_job for submission in again]
-        states: list[list[JobState]] = [[] for _ in range(len(again) + 1)]
-        for job, state in sorted(self._jobs.items()):
-            directory = job if state.records is None else int(state.records)
-            states[bisect.bisect_right(beginnings, directory)].append(state)
-        _apply(codes, states[0])
-        for submission, of_submission in zip(again, states[1:], strict=True):
-            for start, stop in submission.components:
-                codes[start:stop] = self._base[start:stop]
-            _apply(codes, of_submission)
-        # A record decides: 1 and 2 are the index's codes of an outcome, see Records.
-        completed, errored = _CODES[ComponentStatus.COMPLETED], _CODES[ComponentStatus.ERRORED]
-        outcomes = self.records.outcomes
-        if self.records.finished == len(codes):
-            return outcomes.translate(_outcome_table(completed, errored))
-        if self.records.finished:
-            size = len(codes)
-            mask = int.from_bytes(outcomes.translate(_HAS_RECORD), "little")
-            have = int.from_bytes(outcomes.translate(_outcome_table(completed, errored)), "little")
-            keep = int.from_bytes(codes, "little") & ~mask
-            codes = bytearray((keep | (have & mask)).to_bytes(size, "little"))
-        return codes
+    def total_usage(self) -> Totals:
+        """Return what all components took, as of the last refresh."""
+        if self._header is not None and self._header["usage"] is not None:
+            return Totals(*self._header["usage"])
+        with self._looking:
+            was_known = self.records.usage_is_known
+            usage = self._usage()
+            if not was_known:
+                self._keep(at_once=True)
+        return usage
+
+    def _usage(self) -> Totals:
+        usage = self.records.total_usage()
+        memory = max((state.memory_mb for state in self._jobs.values() if state.components), default=0)
+        return usage._replace(max_memory_mb=max(usage.max_memory_mb, memory))
 
     @property
     def component_statuses(self) -> list[ComponentStatus]:
         """The status of each component, as of the last refresh."""
-        return [_STATUSES[code] for code in self._codes]
+        return [STATUSES[code] for code in self._codes]
 
     def status_of(self, component: int) -> ComponentStatus:
         """Return the status of one component, as of the last refresh."""
-        return _STATUSES[self._codes[component]]
+        return STATUSES[self._codes[component]]
 
     def counts(self) -> Counter[ComponentStatus]:
         """Return how many components are in each status, as of the last refresh."""
-        return Counter({status: n for status in _STATUSES if (n := self._codes.count(_CODES[status]))})
+        if self._header is not None:
+            return Counter({ComponentStatus(status): number for status, number in self._header["counts"].items()})
+        return Counter({status: n for status in STATUSES if (n := self._codes.count(CODES[status]))})
 
-    def components_with(self, *statuses: ComponentStatus) -> Iterator[int]:
-        """Yield the components that are in one of these statuses, in order."""
-        codes = {_CODES[status] for status in statuses}
-        return (component for component, code in enumerate(self._codes) if code in codes)
+    def components_with(self, *statuses: ComponentStatus, start: int = 0, stop: int | None = None) -> Iterator[int]:
+        """Yield the components that are in one of these statuses, of a range of them or all, in order."""
+        codes = {CODES[status] for status in statuses}
+        return (component for component, code in enumerate(self._codes[start:stop], start) if code in codes)
 
     @property
     def is_active(self) -> bool:
@@ -243,27 +253,28 @@ class MapView:
     @property
     def unfinished(self) -> int:
         """How many components are neither finished nor held, as of the last refresh."""
-        return sum(self._codes.count(code) for code in _ACTIVE)
+        counts = self.counts()
+        return sum(counts[status] for status in _ACTIVE)
 
     @property
     def errored(self) -> int:
         """How many components have errored, as of the last refresh."""
-        return self._codes.count(_CODES[ComponentStatus.ERRORED])
+        return self.counts()[ComponentStatus.ERRORED]
 
     @property
     def removed(self) -> int:
         """How many components were removed, as of the last refresh."""
-        return self._codes.count(_CODES[ComponentStatus.REMOVED])
+        return self.counts()[ComponentStatus.REMOVED]
 
     @property
     def finished(self) -> int:
         """How many components have completed, errored or been removed, as of the last refresh."""
-        return len(self) - self.unfinished - self._codes.count(_CODES[ComponentStatus.HELD])
+        return len(self) - self.unfinished - self.counts()[ComponentStatus.HELD]
 
     @property
     def has_ended(self) -> bool:
         """Whether all components have completed, errored or been removed, as of the last refresh."""
-        return not self.unfinished and not self._codes.count(_CODES[ComponentStatus.HELD])
+        return not self.unfinished and not self.counts()[ComponentStatus.HELD]
 
     @property
     def holds(self) -> dict[int, ComponentHold]:
@@ -281,7 +292,7 @@ class MapView:
             if state.status is status:
                 for start, stop in state.components:
                     for component in range(start, stop):
-                        if self._codes[component] == _CODES[status]:  # and not recorded, or in another job by now
+                        if self._codes[component] == CODES[status]:  # and not recorded, or in another job by now
                             reason = state.reason or "no reason given"
                             result[component] = ComponentHold(state.code, reason, state.subcode, component)
         return dict(sorted(result.items()))
@@ -368,19 +379,3 @@ class MapView:
             return bool(read_json(self.directory.info_file)["uid"] == self.directory.info["uid"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
-
-
-def _apply(codes: bytearray, states: Iterable[JobState]) -> None:
-    """Write the status of jobs to their components."""
-    lost = _CODES[ComponentStatus.ERRORED]
-    for state in states:
-        code = lost if state.status is ComponentStatus.COMPLETED else _CODES[state.status]
-        for start, stop in state.components:
-            codes[start:stop] = bytes([code]) * (stop - start)
-
-
-_HAS_RECORD = bytes([0, 255, 255]) + bytes(253)
-
-
-def _outcome_table(completed: int, errored: int) -> bytes:
-    return bytes([0, completed, errored]) + bytes(253)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from htrun import __version__, words
+from htrun import __version__, reports, words
 from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
@@ -188,10 +188,9 @@ def run(**options: Any) -> ExitCode:
         _show_header(talk, request, whys)
         talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
         talk.say(f"results: {_relative(map_.path)}")
-        submission = map_.directory.read_submissions()[-1]
-        if submission.cluster is not None:
-            each = f" of up to {submission.chunk_size:,} components" if submission.chunk_size > 1 else ""
-            talk.say(f"jobs: {submission.jobs:,}{each}, in cluster {submission.cluster}")
+        for submission in map_.directory.read_submissions():
+            if submission.cluster:
+                talk.say(reports.jobs_line(submission))
         talk.say(f"collected {words.count(len(map_), 'component')}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)
@@ -224,6 +223,7 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
         },
         map_options=MapOptions.merge(asked.map_options, *inherited_options(target.function)),
         columns=asked.columns,
+        followed=not options["detach"],
     )
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -82,6 +83,7 @@ class Progress:
         self._held: set[int] = set()
         self._explained = False
         self._finished: set[int] = set()
+        self._submissions = map_.submissions or len(map_.directory.read_submissions())
 
     def show(self, *, changed: bool) -> None:
         """Show what there is to show after a look at the map."""
@@ -92,6 +94,7 @@ class Progress:
             self._show_components()
         if self.quiet:
             return
+        self._show_jobs()
         self._show_why()
         now = time.monotonic()
         if self.talk.is_terminal:
@@ -135,6 +138,14 @@ class Progress:
         for line in reports.hold_lines(held[component] for component in set(held) - self._held):
             self._say(f"HELD {line}", fg="yellow")
         self._held = set(held)
+
+    def _show_jobs(self) -> None:
+        """Say which jobs have been submitted since the beginning."""
+        if self.map.submissions != self._submissions:
+            for submission in self.map.directory.read_submissions()[self._submissions :]:
+                if submission.cluster:
+                    self._say(reports.jobs_line(submission))
+            self._submissions = self.map.submissions
 
     def _show_why(self) -> None:
         """Say once why nothing has started, if nothing has for a while."""
@@ -186,10 +197,11 @@ def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = Fals
     """
     progress = Progress(talk, map_, verbose=verbose, quiet=quiet)
     try:
-        for changed in map_.watch():
-            progress.show(changed=changed)
-            if max_failures and map_.errored >= max_failures and map_.is_active:
-                map_.stop(f"its map stopped after {words.count(max_failures, 'error')}")
+        with closing(map_.watch()) as looks:
+            for changed in looks:
+                progress.show(changed=changed)
+                if max_failures and map_.errored >= max_failures and map_.is_active:
+                    map_.stop(f"its map stopped after {words.count(max_failures, 'error')}")
     finally:
         progress.clear()
 

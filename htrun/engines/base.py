@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from importlib_metadata import EntryPoint
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 Action = Literal["hold", "release", "pause", "resume", "vacate", "remove"]
 Attribute = Literal["request_memory", "request_disk"]
+
+
+IsSettled = Callable[[int, int, int], bool]
+"""Tells whether a job in a job directory has nothing to say of a range of components: (directory, start, stop)."""
 
 
 class Nodes(NamedTuple):
@@ -41,10 +46,24 @@ class Nodes(NamedTuple):
 
 
 class EventReader(Protocol):
-    """Reads the events of a map that are new since it was last asked."""
+    """Reads the events of a map that are new since it was last asked.
 
-    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
-        """Yield new events, given the states of the jobs as folded so far."""
+    Attributes
+    ----------
+    cursor
+        How far it has read, in a form that JSON holds, for a reader that goes on from there.
+    """
+
+    @property
+    def cursor(self) -> Any:
+        """How far it has read."""
+        ...
+
+    def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:
+        """Yield new events, given the states of the jobs as folded so far.
+
+        Jobs that have ended, all of whose components are settled, may be left out: their records tell more.
+        """
         ...
 
 
@@ -119,16 +138,27 @@ class Engine(Protocol):
         """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
-    def submit(self, directory: MapDirectory, components: Ranges) -> None:
-        """Start components as a new submission; all or none of them. Raises EngineError."""
+    def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:
+        """Start components as a new submission; all or none of them. Raises EngineError.
+
+        Where the caller will call ``advance``, the map is followed, and a new one may begin with a few components.
+        """
+        ...
+
+    def advance(self, directory: MapDirectory) -> None:
+        """Start what was put off, if it is time to. Followers of a map call it again and again. Raises EngineError."""
+        ...
+
+    def let_go(self, directory: MapDirectory) -> None:
+        """Start what was put off, since nobody follows the map any more. Raises EngineError."""
         ...
 
     def carry_on(self, directory: MapDirectory) -> None:
         """Take up what was left behind; safe to repeat after a crash. Raises EngineError."""
         ...
 
-    def events(self, directory: MapDirectory) -> EventReader:
-        """Return a reader of the map's events, from the first one."""
+    def events(self, directory: MapDirectory, cursor: Any = None) -> EventReader:
+        """Return a reader of the map's events, from the first one, or from where another reader had come to."""
         ...
 
     def event_log(self, directory: MapDirectory) -> Path:

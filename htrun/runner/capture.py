@@ -6,7 +6,7 @@ import io
 import os
 import sys
 
-from . import wire
+from . import printing, wire
 
 _BLOCK = 1 << 20
 
@@ -37,20 +37,46 @@ class _File:
         return status is not None and (status.st_dev, status.st_ino) == self.identity
 
     def move_to(self, path: str) -> int:
-        """Append what is in the file to another one, and empty it; return the number of bytes."""
-        position = 0
+        """Append what was printed to another file, too much of it without its middle, and empty this one.
+
+        Returns
+        -------
+        int
+            The number of bytes appended. Where there is no space for them nothing has changed.
+        """
+        size = os.fstat(self.fd).st_size  # as of now: what a component has left running may print on and on
+        note = printing.left_out(size)
+        if note:
+            printing.give_back(self.path)  # the disk may be full of it
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            while True:
-                block = os.pread(self.fd, _BLOCK, position)
-                if not block:
-                    break
-                write_all(target, block)
-                position += len(block)
+            start = os.fstat(target).st_size
+            try:
+                if note:
+                    self._copy(0, printing.KEPT_BYTES, target)
+                    write_all(target, note)
+                    self._copy(size - printing.KEPT_BYTES, size, target)
+                else:
+                    self._copy(0, size, target)
+            except OSError:
+                os.ftruncate(target, start)
+                raise
+            stop = os.fstat(target).st_size
         finally:
             os.close(target)
-        os.ftruncate(self.fd, 0)
-        return position
+        if note:
+            printing.empty(self.fd)
+        else:
+            os.ftruncate(self.fd, 0)
+        return stop - start
+
+    def _copy(self, start: int, stop: int, target: int) -> None:
+        while start < stop:
+            block = os.pread(self.fd, min(_BLOCK, stop - start), start)
+            if not block:
+                break
+            write_all(target, block)
+            start += len(block)
 
 
 class Pipe:
@@ -106,6 +132,7 @@ class Capture:
         self._records = _File(os.path.join(directory, wire.RECORDS))
         self._logs = [os.path.join(directory, name) for name in (wire.STDOUT, wire.STDERR)]
         self._ends = [file_size(path) for path in self._logs]
+        self._begins = list(self._ends)
         self._outputs = [_File(os.path.join(scratch, name)) for name in (wire.STDOUT, wire.STDERR)]
         for file in self._outputs:
             os.ftruncate(file.fd, 0)
@@ -119,7 +146,7 @@ class Capture:
         Returns
         -------
         list of (int, int)
-            Where in the job's stdout and stderr it is now, in bytes.
+            Where in the job's stdout and stderr that is, in bytes, which was printed since the last record.
         """
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -128,10 +155,9 @@ class Capture:
                 continue
         spans = []
         for number, file in enumerate(self._outputs):
-            start = self._ends[number]
             if file.size():
                 self._ends[number] += file.move_to(self._logs[number])
-            spans.append((start, self._ends[number]))
+            spans.append((self._begins[number], self._ends[number]))
         self._mend_stdin()
         for number, name in enumerate(("stdout", "stderr")):
             self._mend_output(number, name)
@@ -160,9 +186,17 @@ class Capture:
         self._stdin = sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
 
     def append(self, record: str) -> None:
-        """Append a record; its line is on disk, as far as the kernel is concerned, when this returns."""
-        self._records.size()
-        write_all(self._records.fd, record.encode("utf-8") + b"\n")
+        """Append a record; its line is on disk, as far as the kernel is concerned, when this returns.
+
+        Where there is no space for it nothing has changed.
+        """
+        end = self._records.size()
+        try:
+            write_all(self._records.fd, record.encode("utf-8") + b"\n")
+        except OSError:
+            os.ftruncate(self._records.fd, end)
+            raise
+        self._begins[:] = self._ends
 
 
 def save_output(directory: str, scratch: str) -> list[tuple[int, int]]:

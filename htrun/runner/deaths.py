@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import failures, outputs, records, wire
 from .capture import save_output, write_all
+from .files import remove_tree
 from .hooks import checkpoint_path
 from .usage import disk_kb
 from .worker import component_scratch
@@ -53,10 +54,11 @@ class Deaths:
         records.drop_torn_line(path)
         running, started = slot.board.read()
         now = time.time()
-        stdout, stderr = save_output(slot.records, slot.scratch)
         error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
         disk = disk_kb(component_scratch(slot.scratch), os.path.join(slot.scratch, wire.OUTPUTS))
+        remove_tree(component_scratch(slot.scratch))  # it may be what has filled the disk
+        stdout, stderr = save_output(slot.records, slot.scratch)
         text = (
             '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"memory_mb":%.1f%s,'
             '"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'

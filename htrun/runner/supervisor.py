@@ -12,7 +12,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import failures, records, wire
+from . import failures, printing, records, wire
 from .deaths import Deaths
 from .slots import Slot, signal_group
 from .usage import mebibytes
@@ -90,8 +90,12 @@ class Supervisor:
             try:
                 self.on_wake()
                 self._feed_all()
+                look = 0.0
                 while any(slot.is_occupied for slot in self.slots) or (self.paused and self.todo):
-                    for key, _ in self.selector.select():
+                    if time.monotonic() >= look:
+                        self._bound_printing()
+                        look = time.monotonic() + printing.LOOK_SECONDS
+                    for key, _ in self.selector.select(printing.LOOK_SECONDS):
                         if key.data is None:
                             os.read(deaths, 65536)
                             self._reap()
@@ -157,6 +161,12 @@ class Supervisor:
             self.todo.append((start, stop))
             self.remaining += stop - start
         self._feed_all()
+
+    def _bound_printing(self) -> None:
+        """Let no component fill the disk with what it prints."""
+        for slot in self._busy():
+            for name in (wire.STDOUT, wire.STDERR):
+                printing.give_back(os.path.join(slot.scratch, name))
 
     def _busy(self) -> list[Slot]:
         return [slot for slot in self.slots if slot.range is not None and slot.evicted is None]

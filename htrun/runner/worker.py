@@ -157,31 +157,14 @@ class Worker:
                 error = error or failures.describe_exception(problem, self.spec.sources)
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
-        stdout, stderr = self.capture.settle()
-        cpu, memory = self.meter.read(wall)
-        head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
-            records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
-            self.spec.attempt + self.spec.resumes.get(component, 0),
-            self.spec.node,
-            started,
-            wall,
-            cpu,
-            memory,
-        )
-        if disk:
-            head += ',"disk_kb":%d' % disk
-        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
-        left = failures.list_scratch(self.scratch) if used else []
-        if error is None:
-            assert encoded is not None
-            if left:
-                notes.append(',"scratch":' + json.dumps(left))
-            tail = self._output(component, encoded)
-        else:
-            error["scratch"] = left
-            self._write_environment()
-            tail = ',"error":' + json.dumps(error)
-        self.capture.append(head + "".join(notes) + tail + "}")
+        measures = (started, wall, *self.meter.read(wall), disk)
+        try:
+            self._record(component, measures, encoded, error, notes, used=used)
+        except OSError as full:
+            if not failures.is_no_space(full):
+                raise
+            self._clean_scratch()  # what has filled the disk may be what this very component has left there
+            self._record(component, measures, encoded, error, notes, used=False)
         self.board.end()
         saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
         if saved:
@@ -190,6 +173,60 @@ class Worker:
             self._clean_scratch()
         self.spec.after_component(self.place.checkpoint if saved else None)
         return DONE if error is None else FAILED
+
+    def _record(
+        self,
+        component: int,
+        measures: tuple[float, float, float, float, int],
+        encoded: values.Encoded | None,
+        error: dict[str, Any] | None,
+        notes: list[str],
+        *,
+        used: bool,
+    ) -> None:
+        """Append the record of a component.
+
+        Parameters
+        ----------
+        component : int
+        measures : (float, float, float, float, int)
+            When it started, in seconds since the epoch, how many seconds it took, and what it used: seconds of
+            processor time, MiB of memory, KiB of disk space.
+        encoded : values.Encoded or None
+            The output, of one that has completed.
+        error : dict or None
+            The error, of one that has not.
+        notes : list of str
+            What else its record says.
+        used : bool
+            Whether there is anything in its scratch directory.
+
+        Raises
+        ------
+        OSError
+            Such as of a full disk; then it can be called again.
+        """
+        stdout, stderr = self.capture.settle()
+        head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
+            records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
+            self.spec.attempt + self.spec.resumes.get(component, 0),
+            self.spec.node,
+            *measures[:4],
+        )
+        if measures[4]:
+            head += ',"disk_kb":%d' % measures[4]
+        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
+        left = failures.list_scratch(self.scratch) if used else []
+        if error is None:
+            assert encoded is not None
+            tail = self._output(component, encoded)
+            if left:
+                notes = [*notes, ',"scratch":' + json.dumps(left)]
+        else:
+            error.setdefault("scratch", left)
+            self._write_environment()
+            tail = ',"error":' + json.dumps(error)
+        self.capture.append(head + "".join(notes) + tail + "}")
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
@@ -298,7 +335,7 @@ class Worker:
 
     def _write_environment(self) -> None:
         if not self.environment_written:
-            self.environment_written = True
             path = os.path.join(self.directory, wire.ENVIRONMENT)
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(failures.describe_environment(), file)
+            self.environment_written = True

@@ -174,7 +174,6 @@ def test_interrupts_while_events_are_looked_at(directory: MapDirectory) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     assert log.position == 1
     assert len(list(events)) == 2
-    log.close()
 
 
 @linux_only
@@ -184,4 +183,3 @@ def test_many_events(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -
     (directory.inner / "events.log").write_bytes(SUBMITTED + RUNNING + HELD + ABORTED)
     log = RawLog(directory.inner / "events.log")
     assert len(list(log.new())) == log.position == 8
-    log.close()

@@ -13,7 +13,7 @@ from htrun import history
 from htrun.config import Config
 from htrun.functions import Function
 from htrun.history import Spread
-from htrun.records import Records
+from htrun.index import Records
 from htrun.sources import Source
 from htrun.store import DirectoryBuilder
 

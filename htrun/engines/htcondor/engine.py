@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, machines, resources, transfer, waiting
+from htrun.engines.htcondor import eventlog, machines, pilot, planning, resources, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -28,6 +28,7 @@ from htrun.engines.htcondor.jobs import (
     submit_description,
     write_jobs,
 )
+from htrun.engines.htcondor.pilot import Guard, Pilot
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
@@ -35,7 +36,7 @@ from htrun.options import cut
 from htrun.submissions import Submission
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Resources, Transfers
@@ -55,8 +56,8 @@ _JOB_ACTIONS: dict[Action, str] = {
     "remove": "Remove",
 }
 """The names of the bindings' ``JobAction``."""
-_MAX_JOBS = 10_000
-"""How many jobs a map becomes by default at the most."""
+_NO_CLUSTER = 0
+"""The number in the place of a cluster's of what was never submitted; HTCondor counts from 1."""
 
 
 class HTCondorEngine:
@@ -67,6 +68,11 @@ class HTCondorEngine:
     pauses_waiting = False
     outlives_interrupt = True
     needs_delivery = True
+
+    def __init__(self) -> None:
+        self._guard: Guard | None = None
+        self._pilot: Pilot | None = None
+        self._nothing_put_off_at = -1  # the size of the list of submissions
 
     def why_not(self) -> str | None:
         """Return why no job can be submitted from here; see ``Engine``."""
@@ -99,15 +105,15 @@ class HTCondorEngine:
         sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
         return Nodes(len(machines), sharing, domain, docker)
 
-    def submit(self, directory: MapDirectory, components: Ranges) -> None:
-        """Submit components as one cluster; see ``Engine``."""
+    def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:
+        """Submit components as one cluster, or a pilot of them; see ``Engine``."""
         self._check()
         machines.check(machines.needed(directory))
         with directory.lock("submit"):
             self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
             known = directory.submissions_size()
-            submission = self._plan(directory, components)
+            submission = self._plan(directory, components, followed=followed)
             try:
                 self._see_to(directory, submission)
             except BaseException:  # of the system as well, such as a full disk, and Ctrl-C
@@ -126,10 +132,41 @@ class HTCondorEngine:
             self._complete(directory)
 
     def _complete(self, directory: MapDirectory) -> None:
-        """Bring a submission to its end that a killed process has begun."""
+        """Bring a submission to its end that a killed process has begun, and submit what was put off."""
         submissions = directory.read_submissions()
         if submissions and submissions[-1].cluster is None:
             self._see_to(directory, submissions[-1])
+        if submissions and submissions[-1].pilot:
+            self._see_to(directory, self._plan(directory, pilot.rest(submissions[-1], directory.components)))
+
+    def advance(self, directory: MapDirectory) -> None:
+        """Submit the rest of a map once its pilot has told what components take; see ``Engine``."""
+        size = directory.submissions_size()
+        if size == self._nothing_put_off_at:
+            return
+        submissions = directory.read_submissions()
+        if not submissions or not submissions[-1].pilot:
+            self._nothing_put_off_at = size
+            self._release()
+            return
+        self._guard = self._guard or Guard(directory)
+        if not self._guard.take() or submissions[-1].cluster is None:
+            return
+        self._pilot = self._pilot or Pilot(directory, submissions[-1])
+        self._pilot.look()
+        if self._pilot.is_over(time.time()):
+            self.carry_on(directory)
+
+    def let_go(self, directory: MapDirectory) -> None:
+        """Submit the rest of a map that no command waits for any more; see ``Engine``."""
+        if self._guard is not None and self._guard.is_ours:
+            self.carry_on(directory)
+            self._release()
+
+    def _release(self) -> None:
+        if self._guard is not None:
+            self._guard.release()
+        self._guard = self._pilot = None
 
     def _check(self) -> None:
         reason = self.why_not()
@@ -146,27 +183,24 @@ class HTCondorEngine:
             directory.append_submission(row)
         _logger.info("submitted %d jobs of %s as cluster %d", submission.jobs, directory.path, cluster)
 
-    def _plan(self, directory: MapDirectory, components: Ranges) -> Submission:
-        """Note a new submission of components, and return it."""
+    def _plan(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> Submission:
+        """Note a new submission of components, or of some to begin with, and return it."""
         submissions = directory.read_submissions()
-        size = directory.info["options"].get("chunk_size") or _default_chunk_size(components)
-        if directory.variadic_options:
-            components = cut(components, directory.variadic_options)
+        limit = _job_limit()
         row: dict[str, Any] = {
-            "submission": len(submissions),
-            "first_job": submissions[-1].first_job + submissions[-1].jobs if submissions else 0,
-            "chunk_size": size,
-            "components": components,
+            **planning.plan(directory, submissions, components, limit, followed=followed),
+            **_number(submissions),
             "apart": bool(directory.variadic_options),
         }
+        if directory.variadic_options:
+            row["components"] = cut(row["components"], directory.variadic_options)
         submission = Submission(**row)
-        limit = _job_limit()
         if submission.jobs > limit:
             too_many = f"{submission.jobs:,} jobs are more than this schedd takes at once ({limit:,})"
             if submission.apart:
                 raise EngineError(
                     f"{too_many}: components whose options differ share no job, and options change "
-                    f"{len(components) - 1:,} times; sort the inputs by them, or use fewer different values"
+                    f"{len(submission.components) - 1:,} times; sort the inputs by them, or use fewer different values"
                 )
             raise EngineError(f"{too_many}: --chunk-size {-(-submission.size // limit)} makes fewer of them")
         directory.append_submission(row)
@@ -203,9 +237,9 @@ class HTCondorEngine:
                 return int(ad["ClusterId"])
         return None
 
-    def events(self, directory: MapDirectory) -> HTCondorEvents:
+    def events(self, directory: MapDirectory, cursor: Any = None) -> HTCondorEvents:
         """Return a reader of the map's events; see ``Engine``."""
-        return HTCondorEvents(directory)
+        return HTCondorEvents(directory, cursor or (0, 0))
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
@@ -224,16 +258,26 @@ class HTCondorEngine:
         return self.left_behind(directory) is None
 
     def left_behind(self, directory: MapDirectory) -> str | None:
-        """Tell whether a killed process has left the map without jobs; see ``Engine``."""
+        """Tell whether a killed process has left the map without jobs, or without some; see ``Engine``."""
         submissions = directory.read_submissions()
-        if submissions and (submissions[-1].cluster is not None or _unknown_cluster(directory) is not None):
-            return None
-        return "the command that made it was killed before it had submitted the jobs"
+        killed = "the command that made it was killed before it had submitted"
+        if not submissions or (submissions[-1].cluster is None and _unknown_cluster(directory) is None):
+            return f"{killed} the jobs"
+        if submissions[-1].pilot and not pilot.is_watched(directory):
+            return f"{killed} more than the first {submissions[-1].jobs} jobs"
+        return None
 
     def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
         """Do something to the map's jobs, and wait until the schedd has let go of removed ones; see ``Engine``."""
-        if not directory.read_submissions():
+        submissions = directory.read_submissions()
+        if not submissions:
             return
+        if submissions[-1].pilot:
+            with directory.lock("submit"):
+                if action == "remove":
+                    self._drop(directory, reason)
+                else:
+                    self._complete(directory)  # so that it concerns all of the map
         if action == "release":
             stage_again(directory)
         schedd = locate_schedd()
@@ -262,9 +306,23 @@ class HTCondorEngine:
             while self._has_jobs(schedd, suspended) and time.monotonic() < deadline:
                 time.sleep(0.05)
 
+    def _drop(self, directory: MapDirectory, reason: str) -> None:
+        """Note that what was put off is never submitted."""
+        submissions = directory.read_submissions()
+        if submissions[-1].pilot:
+            left = pilot.rest(submissions[-1], directory.components)
+            size = sum(stop - start for start, stop in left)
+            row = {**_number(submissions), "chunk_size": size, "components": left, "dropped": reason}
+            directory.append_submission(row)
+            directory.append_submission({"submission": row["submission"], "cluster": _NO_CLUSTER})
+
     def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
         """Change a request of the map's jobs; see ``Engine``."""
-        if directory.read_submissions():
+        submissions = directory.read_submissions()
+        if submissions:
+            if submissions[-1].pilot:
+                with directory.lock("submit"):
+                    self._complete(directory)
             name = {"request_memory": "RequestMemory", "request_disk": "RequestDisk"}[attribute]
             with translated(f"cannot change {name} of the jobs"):
                 locate_schedd().edit(map_constraint(directory), name, str(value))
@@ -285,16 +343,16 @@ def _job_limit() -> int:
         return int(bindings().param.get("MAX_JOBS_PER_SUBMISSION") or 20_000)
 
 
-def _default_chunk_size(components: Ranges) -> int:
-    """Return one component a job, or as many as a submission needs to stay far from what a schedd refuses."""
-    return max(1, -(-sum(stop - start for start, stop in components) // min(_MAX_JOBS, _job_limit())))
+def _number(submissions: Sequence[Submission]) -> dict[str, int]:
+    """Return the numbers of a new submission and its first job."""
+    first_job = submissions[-1].first_job + submissions[-1].jobs if submissions else 0
+    return {"submission": len(submissions), "first_job": first_job}
 
 
 def _unknown_cluster(directory: MapDirectory) -> int | None:
     """Return the cluster in a map's event log of which no submission has been noted, or None."""
     known = {s.cluster for s in directory.read_submissions()}
-    with closing(RawLog(events_file(directory))) as log:
-        for event in log.new():
-            if event.cluster not in known:
-                return int(event.cluster)
+    for event in RawLog(events_file(directory)).new():
+        if event.cluster not in known:
+            return int(event.cluster)
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Transfers
@@ -13,12 +12,13 @@ from htrun.engines.htcondor.jobs import STAGE, map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.state import EventKind, JobEvent, fold
+from htrun.state import EventKind, JobEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from htrun.engines.base import IsSettled
     from htrun.state import JobState
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
@@ -35,43 +35,70 @@ def events_file(directory: MapDirectory) -> Path:
 class HTCondorEvents:
     """Reads the event log that HTCondor writes for a map."""
 
-    def __init__(self, directory: MapDirectory) -> None:
+    def __init__(self, directory: MapDirectory, cursor: Sequence[int] = (0, 0)) -> None:
         self._directory = directory
-        self._log = RawLog(events_file(directory))
+        self._cursor = tuple(cursor)
+        self._log: RawLog | None = None
         self._submissions: dict[int, Submission] = {}
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
         self._kinds: dict[int, EventKind] = {}
+        self._dropped_at = -1  # the size of the list of submissions
 
-    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+    @property
+    def cursor(self) -> tuple[int, ...]:
+        """How far it has read: in bytes, and in events."""
+        return self._cursor
+
+    def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:  # noqa: ARG002
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
         events = list(self._new())
+        events += self._dropped()
         yield from events
-        states = fold(jobs, events)
-        yield from self._lost(states)
-        if states and all(state.is_over for state in states.values()):
-            self._log.close()  # a command that looks at many maps would run out of file descriptors
+        yield from self._lost(jobs, events)
 
     def _new(self) -> Iterator[JobEvent]:
+        path = events_file(self._directory)
+        if not path.exists() or path.stat().st_size == self._cursor[0]:
+            return  # the bindings take long to import
+        if self._log is None:
+            types = bindings().JobEventType
+            self._kinds = {int(getattr(types, name)): kind for name, kind in _KINDS.items()}
+            self._log = RawLog(path, self._kinds, *self._cursor)
         for event in self._log.new():
-            if not self._kinds:
-                types = bindings().JobEventType
-                self._kinds = {int(getattr(types, name)): kind for name, kind in _KINDS.items()}
-            job_event = self._translate(event)
+            job_event = self._translate(event, self._log.position)
             if job_event is not None:
                 yield job_event
+        self._cursor = self._log.offset, self._log.position
 
-    def _lost(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+    def _dropped(self) -> Iterator[JobEvent]:
+        """Yield the end of what was never submitted and never will be."""
+        size = self._directory.submissions_size()
+        if size == self._dropped_at:
+            return
+        self._dropped_at = size
+        for submission in self._directory.read_submissions():
+            if submission.dropped is not None:
+                yield JobEvent(
+                    submission.first_job,
+                    EventKind.ABORTED,
+                    time.time(),
+                    components=submission.components,
+                    reason=submission.dropped,
+                )
+
+    def _lost(self, jobs: Mapping[int, JobState], events: Iterable[JobEvent]) -> Iterator[JobEvent]:
         """Yield the end of jobs of which the log will not tell any: the queue was lost, say, or the log."""
         if time.monotonic() < self._next_question or time.time() - self._last_change() < _QUIET_SECONDS:
             return
         self._next_question = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
+        over = {job for job, state in jobs.items() if state.is_over} | {e.job for e in events if e.kind.is_final}
         unfinished = {
             (submission.cluster, job - submission.first_job): (submission, job)
             for submission in self._directory.read_submissions()
             for job in range(submission.first_job, submission.first_job + submission.jobs)
-            if submission.cluster is not None and (job not in jobs or not jobs[job].is_over)
+            if submission.cluster is not None and job not in over
         }
         try:
             if schedd_name() not in {submission.schedd for submission, _ in unfinished.values()}:
@@ -89,7 +116,7 @@ class HTCondorEvents:
                     job,
                     EventKind.ABORTED,
                     time.time(),
-                    self._log.position,
+                    self._cursor[1],
                     components=submission.chunk(job),
                     records=str(job),
                     reason="HTCondor no longer has the job, and its log does not say why",
@@ -104,7 +131,7 @@ class HTCondorEvents:
                 continue
         return time.time()
 
-    def _translate(self, event: Any) -> JobEvent | None:
+    def _translate(self, event: Any, position: int) -> JobEvent | None:
         try:
             kind = self._kinds.get(int(event.type))
         except ValueError:  # newer than the bindings
@@ -119,7 +146,7 @@ class HTCondorEvents:
             job=job,
             kind=kind,
             time=float(event.timestamp),
-            position=self._log.position,
+            position=position,
             components=submission.chunk(job) if kind is EventKind.SUBMIT or kind.is_final else None,
             records=str(job) if kind.is_final else None,
             reason=self._with_names(_reason(event, kind)),
@@ -155,11 +182,10 @@ def transfers(directory: MapDirectory) -> dict[int, Transfers]:
     types = bindings().JobEventType
     first_jobs = {s.cluster: s.first_job for s in directory.read_submissions() if s.cluster is not None}
     times: dict[int, dict[int, float]] = {}
-    with closing(RawLog(events_file(directory))) as log:
-        for event in log.new():
-            if event.cluster in first_jobs and int(event.type) == int(types.FILE_TRANSFER):
-                job = first_jobs[event.cluster] + event.proc
-                times.setdefault(job, {})[event["Type"]] = float(event.timestamp)
+    for event in RawLog(events_file(directory), [int(types.FILE_TRANSFER)]).new():
+        if event.cluster in first_jobs and int(event.type) == int(types.FILE_TRANSFER):
+            job = first_jobs[event.cluster] + event.proc
+            times.setdefault(job, {})[event["Type"]] = float(event.timestamp)
     return {
         job: Transfers(
             input_s=_between(at.get(_BEGAN_INPUT), at.get(_ENDED_INPUT)),

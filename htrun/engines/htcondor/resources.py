@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Resources
@@ -27,13 +26,12 @@ def resources(directory: MapDirectory) -> dict[int, Resources]:
     """Return what the jobs of a map asked for last, and have used at the most; see ``Engine``."""
     first_jobs = {s.cluster: s.first_job for s in directory.read_submissions() if s.cluster is not None}
     found: dict[int, Resources] = {}
-    with closing(RawLog(events_file(directory))) as log:
-        for event in log.new():
-            if event.cluster in first_jobs:
-                job = first_jobs[event.cluster] + event.proc
-                changes = _changes(event, found.get(job, Resources()))
-                if changes:
-                    found[job] = found.get(job, Resources())._replace(**changes)
+    for event in RawLog(events_file(directory)).new():
+        if event.cluster in first_jobs:
+            job = first_jobs[event.cluster] + event.proc
+            changes = _changes(event, found.get(job, Resources()))
+            if changes:
+                found[job] = found.get(job, Resources())._replace(**changes)
     return found
 
 

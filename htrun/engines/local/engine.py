@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
@@ -49,7 +49,7 @@ class LocalEngine:
         """Return what is known of this machine; see ``Engine``."""
         return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
 
-    def submit(self, directory: MapDirectory, components: Ranges) -> None:
+    def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:  # noqa: ARG002
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
         submissions = directory.read_submissions()
         number = len(submissions)
@@ -66,6 +66,12 @@ class LocalEngine:
         else:
             start(directory)
 
+    def advance(self, directory: MapDirectory) -> None:
+        """Do nothing: the map's process sees to everything; see ``Engine``."""
+
+    def let_go(self, directory: MapDirectory) -> None:
+        """Do nothing; see ``Engine``."""
+
     def carry_on(self, directory: MapDirectory) -> None:
         """Start the map's process again; see ``Engine``."""
         if not directory.read_submissions():
@@ -73,9 +79,9 @@ class LocalEngine:
         elif not is_alive(directory):
             start(directory)
 
-    def events(self, directory: MapDirectory) -> LocalEvents:
+    def events(self, directory: MapDirectory, cursor: Any = None) -> LocalEvents:
         """Return a reader of the map's events; see ``Engine``."""
-        return LocalEvents(directory)
+        return LocalEvents(directory, cursor or 0)
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""

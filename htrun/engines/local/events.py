@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from htrun.engines.local.process import is_alive
 from htrun.runner.records import drop_torn_line
 from htrun.state import ComponentStatus, EventKind, JobEvent, fold
+from htrun.store import whole_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from htrun.engines.base import IsSettled
     from htrun.state import JobState
     from htrun.store import MapDirectory
 
@@ -24,20 +26,27 @@ if TYPE_CHECKING:
 class LocalEvents:
     """Reads a local map's event log as it grows."""
 
-    def __init__(self, directory: MapDirectory) -> None:
+    def __init__(self, directory: MapDirectory, position: int = 0) -> None:
         self._directory = directory
-        self._position = 0
+        self._position = position
 
-    def read(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+    @property
+    def cursor(self) -> int:
+        """How far it has read, in bytes."""
+        return self._position
+
+    def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:
         """Yield what is new; jobs that still run when nobody works on them any more are given back."""
         alive = is_alive(self._directory)  # before reading: what happens later is for the next time
         events: list[JobEvent] = []
-        for row in self._rows():
+        known = set(jobs)
+        for row in self._rows(known, is_settled):
             with contextlib.suppress(KeyError, TypeError, ValueError):  # not of a job, or damaged
                 if row["event"] == "START":  # what ran before it was killed with the process that is no more
                     events += self._given_back(fold(jobs, events))
                 else:
                     events.append(self._event(row))
+                    known.add(events[-1].job)
         over = {event.job for event in events if event.kind.is_final}
         begun = [event for event in events if event.job not in over]  # of the others, how they ended says it all
         yield from (event for event in events if event.kind.is_final)
@@ -65,17 +74,29 @@ class LocalEvents:
             subcode=row.get("subcode"),
         )
 
-    def _rows(self) -> Iterator[Any]:
+    def _rows(self, known: Collection[int], is_settled: IsSettled | None) -> Iterator[Any]:
+        """Yield what new lines say, without those of jobs that are not known and have ended with nothing to say."""
         try:
-            with event_log(self._directory).open("rb") as file:
-                file.seek(self._position)
-                data = file.read()
+            file = event_log(self._directory).open("rb")
         except FileNotFoundError:
             return
-        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
-            self._position += len(line)
-            with contextlib.suppress(ValueError):  # a torn line that a later one was appended to
-                yield json.loads(line)
+        with file:
+            file.seek(self._position)
+            for block in whole_lines(file):
+                over: set[bytes] = set()
+                if is_settled is not None:
+                    over = {
+                        job
+                        for job, worker, start, stop in _TERMINATED.findall(block)
+                        if int(job) not in known and is_settled(int(worker), int(start), int(stop))
+                    }
+                for line in block.split(b"\n")[:-1]:
+                    self._position += len(line) + 1
+                    found = _JOB.search(line) if over else None
+                    if found and found[1] in over:
+                        continue
+                    with contextlib.suppress(ValueError):  # a torn line that a later one was appended to
+                        yield json.loads(line)
 
 
 def event_log(directory: MapDirectory) -> Path:
@@ -175,6 +196,10 @@ class EventLog:
 
 _LAST_BYTES = 1 << 16
 _JOB = re.compile(rb'"job":(\d+)')
+_TERMINATED = re.compile(
+    rb'^\{"event":"TERMINATED","time":[0-9.]+,"job":([0-9]+),"worker":([0-9]+),"start":([0-9]+),"stop":([0-9]+)\}$',
+    re.MULTILINE,
+)
 _ORDER = re.compile(rb'"event":"ORDER",[^\n]*"number":(\d+)')
 
 

@@ -1,0 +1,47 @@
+"""Put the tables and the plot of a run into docs/performance.md."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from benchmarks import report
+from benchmarks.cases import DOUBLE, HTRUN
+from benchmarks.session import ROOT
+
+if TYPE_CHECKING:
+    from benchmarks.results import Results
+
+PAGE = ROOT / "docs/performance.md"
+PLOT = PAGE.with_suffix(".svg")
+BEGIN, END = "<!-- by `python -m benchmarks docs` from here -->", "<!-- to here -->"
+
+
+def write(results: Results) -> None:
+    """Write the plot, and the part of the page between the marks."""
+    plot(results)
+    page = PAGE.read_text(encoding="utf-8")
+    part = f"{BEGIN}\n{report.text(results)}{END}"
+    PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: part, page, flags=re.DOTALL), encoding="utf-8")
+
+
+def plot(results: Results) -> None:
+    """Draw the cost of a component against the number of components."""
+    # Text as text, and the same picture of the same results: small, and a diff shows changes only.
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "htrun", "font.size": 9})
+    figure = Figure(figsize=(7.5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for name in results.subjects(DOUBLE.name):
+        found = [(size, results.wall_s(DOUBLE.name, size, name)) for size in results.sizes(DOUBLE.name)]
+        points = [(size, wall / size * 1e6) for size, wall in found if wall is not None]
+        style = {"color": "black", "linewidth": 2.5} if name == HTRUN else {"linewidth": 1.2}
+        axes.loglog(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
+    axes.set_xlabel("components")
+    axes.set_ylabel("wall time of the whole command per component, µs")
+    axes.set_title(f"x -> 2 * x, {results.machine['cpus']} CPUs")
+    axes.grid(which="major", alpha=0.3)
+    axes.legend(loc="upper right", frameon=False)
+    figure.savefig(PLOT, metadata={"Date": None})
