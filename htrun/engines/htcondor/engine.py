@@ -35,6 +35,7 @@ from htrun.exceptions import EngineError
 from htrun.logs import get_logger
 from htrun.options import cut
 from htrun.submissions import Submission
+from htrun.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -217,6 +218,7 @@ class HTCondorEngine:
             directory.delivery_names(),
             items[0],
         )
+        description |= planning.throttles(directory)
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"
         )
@@ -338,6 +340,12 @@ class HTCondorEngine:
             name = {"request_memory": "RequestMemory", "request_disk": "RequestDisk"}[attribute]
             with translated(f"cannot change {name} of the jobs"):
                 locate_schedd().edit(map_constraint(directory), name, str(value))
+            late = waiting.late_jobs(directory)
+            if late:  # neither these nor their cluster can be edited
+                raise EngineError(
+                    f"{name} was changed, but {count(late, 'job')} that HTCondor has not made yet will ask for what "
+                    "was asked at first: edit them when they are there"
+                )
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell why no slot takes the map's idle jobs; see ``Engine``."""

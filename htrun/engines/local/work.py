@@ -43,7 +43,8 @@ def work(directory: MapDirectory) -> bool:
     """Run what is left of a map; return False if a signal stopped it for good."""
     info = directory.info
     options = info["options"]
-    workers = min(MAX_WORKERS, options.get("workers") or max(1, usable_cpus() // cpus_each(directory)))
+    most = min(MAX_WORKERS, options.get("max_running", MAX_WORKERS))
+    workers = min(most, options.get("workers") or max(1, usable_cpus() // cpus_each(directory)))
     log = EventLog(event_log(directory))
 
     def file(identifier: str) -> str:
