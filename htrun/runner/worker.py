@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
+_LONG_AGO = 946684800  # of 2000: the time of a scratch directory that nothing has happened in
 
 DONE = b"."
 FAILED = b"E"
@@ -106,7 +107,7 @@ class Worker:
         for left in (self.scratch, self.place.outputs):  # by one that killed its process
             if os.path.isdir(left) and os.listdir(left):
                 remove_tree(left)
-        os.makedirs(self.scratch, exist_ok=True)
+        self._make_scratch()
         self.capture = Capture(self.directory, self.base)
         self.meter = Meter()
 
@@ -144,9 +145,9 @@ class Worker:
             self._come_back()
             error = failures.describe_exception(exception, self.spec.sources)
         result = None  # what it holds must not outlive the component
-        hooked = os.path.isdir(self.place.outputs)
         used = self._is_used()
-        disk = disk_kb(self.scratch, self.place.outputs) if used or hooked else 0
+        hooked = used and os.path.isdir(self.place.outputs)
+        disk = disk_kb(self.scratch, self.place.outputs) if used else 0
         if hooked:
             tick = time.perf_counter()
             rows, problem = outputs.take(
@@ -293,17 +294,25 @@ class Worker:
                 raise
 
     def _is_used(self) -> bool:
-        """Tell whether the scratch directory is not empty, as it is after most functions."""
+        """Tell whether the scratch directory is not as it was made, which it is after most functions.
+
+        Whatever becomes of an entry in it changes its time, and so do the functions that hand files over.
+        """
         try:
-            with os.scandir(self.scratch) as entries:
-                return next(entries, None) is not None
+            status = os.stat(self.scratch)
         except OSError:
             return True
+        return status.st_mtime_ns != self.unused.st_mtime_ns or status.st_mode != self.unused.st_mode
+
+    def _make_scratch(self) -> None:
+        os.makedirs(self.scratch, exist_ok=True)
+        os.utime(self.scratch, (_LONG_AGO, _LONG_AGO))
+        self.unused = os.stat(self.scratch)
 
     def _clean_scratch(self) -> None:
         os.chdir(self.directory)
         remove_tree(self.scratch)
-        os.makedirs(self.scratch, exist_ok=True)
+        self._make_scratch()
 
     def _output(self, component: int, encoded: values.Encoded) -> str:
         parts = []
