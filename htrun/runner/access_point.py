@@ -16,9 +16,10 @@ from .capture import file_size
 from .files import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-_LOGS = (wire.STDOUT, wire.STDERR, wire.RECORDS)  # in this order: what a record speaks of is there before it
+# In this order: what a record speaks of is there before it.
+_LOGS = (wire.STDOUT, wire.STDERR, wire.ATTEMPTS, wire.RECORDS)
 _SIDE_FILES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.REMAP)
 _MAX_BYTES = 64 << 20
 """How much of side files may have to be sent twice: now, and when the job ends."""
@@ -44,6 +45,20 @@ class AccessPoint:
         self._sent: dict[str, int] = {}
         self._budget = _MAX_BYTES
         self._is_there = "_CONDOR_CHIRP_CONFIG" in os.environ
+
+    def is_there(self) -> bool:
+        """Tell whether the access point can be reached."""
+        self._talk(lambda _: None)
+        return self._is_there
+
+    def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Set attributes of the job, whose values are ClassAd expressions."""
+
+        def put(chirp: Any) -> None:
+            for name, value in attributes.items():
+                chirp.set_job_attr(name, value)
+
+        self._talk(put)
 
     def fetch(self) -> None:
         """Get what earlier starts of this job have secured and this one was not given."""

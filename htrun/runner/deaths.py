@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import failures, outputs, records, wire
 from .capture import save_output, write_all
 from .hooks import checkpoint_path
+from .timeouts import describe_timeout
 from .worker import component_scratch
 
 if TYPE_CHECKING:
@@ -43,8 +44,28 @@ class Deaths:
         if not os.WIFSIGNALED(status) or self._resumed_from.get(component) == identity:
             return False
         self._resumed_from[component] = identity
-        self.spec.resumes[component] = self.spec.resumes.get(component, 0) + 1
+        self.spec.attempts.resume(component)
         return True
+
+    def can_try_again(self, slot: Slot, component: int, status: int) -> bool:
+        """Tell whether another attempt at a component is due, whose process died, and note that this one has failed."""
+        attempts = self.spec.attempts
+        fresh = attempts.read(slot.records)
+        if component in fresh and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.TIMED_OUT:
+            return True  # the worker has noted it
+        if not attempts.are_left(component):
+            return False
+        spans = save_output(slot.records, slot.scratch)
+        attempts.fail(slot.records, component, self._describe(slot, component, status), *spans)
+        if os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
+            outputs.drop(slot.scratch, slot.records, component)
+        self.spec.after_component(None)
+        return True
+
+    def _describe(self, slot: Slot, component: int, status: int) -> dict[str, Any]:
+        if slot.overdue == component and self.spec.timeout is not None:
+            return describe_timeout(self.spec.timeout)
+        return failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
 
     def record(self, slot: Slot, component: int, status: int) -> None:
         """Write the record of a component, in the place of the worker that died of it."""
@@ -53,19 +74,20 @@ class Deaths:
         running, started = slot.board.read()
         now = time.time()
         stdout, stderr = save_output(slot.records, slot.scratch)
-        error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
+        error = self._describe(slot, component, status)
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
         text = (
-            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
+            '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"stdout":[%d,%d],"stderr":[%d,%d]%s%s,"error":%s}\n'
             % (
                 records.record_prefix(component, wire.ERRORED),
-                self.spec.attempt + self.spec.resumes.get(component, 0),
+                self.spec.attempts.number(component),
                 self.spec.node,
                 started if running >= 0 else now,
                 max(0.0, now - started) if running >= 0 else 0.0,
                 *stdout,
                 *stderr,
                 self._take_outputs(slot, component),
+                self.spec.attempts.note(slot.records, component),
                 json.dumps(error),
             )
         )
