@@ -17,6 +17,7 @@ from htrun.exceptions import (
 from htrun.logs import get_logger
 from htrun.outputs import move
 from htrun.runner.files import remove_tree
+from htrun.sickness import sick_machines
 from htrun.state import ComponentStatus
 from htrun.store import move_aside, read_json, sweep, write_json
 from htrun.submissions import join
@@ -120,6 +121,8 @@ class MapControl(MapView):
     def _look(self) -> bool:
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
+        if self.retried and working:
+            self._exclude_machines()
         if working and (self.unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
         if self.unfinished or self.removed:
@@ -132,6 +135,24 @@ class MapControl(MapView):
         if reason is not None:
             raise RunDied(self.tag, reason)
         return False
+
+    def _exclude_machines(self) -> None:
+        """Let no more components go to machines where some have failed that another one has completed."""
+        components, self.retried = sorted(self.retried), set()
+        sick = sick_machines(record for record in self.records.walk(components) if record is not None)
+        if not sick:
+            return
+        try:
+            new = self.engine.exclude(self.directory, list(sick))
+        except EngineError as error:
+            _logger.warning("map %s: %s", self.tag, error)
+            return
+        for machine in new:
+            component, other = sick[machine]
+            self.notes.append(
+                f"component {component} has failed on {machine} and completed on {other}: "
+                f"what has not started does not go to {machine} any more"
+            )
 
     def carry_on(self) -> str | None:
         """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""

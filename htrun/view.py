@@ -89,6 +89,8 @@ class MapView:
         self._codes = bytearray(self._base)
         self.notes: list[str] = []
         """What is to be said of output files that could not be moved where they were to go."""
+        self.retried: set[int] = set()
+        """Finished components of jobs in which some were tried again."""
         self._looking = threading.RLock()  # what is read only once must be read by one thread
 
     def __len__(self) -> int:
@@ -143,7 +145,12 @@ class MapView:
                 for state in self._jobs.values()
                 if state.status is ComponentStatus.COMPLETED and state.records is not None
             )
-        fresh = [self.records.read(name) for name in sorted(touched)]
+        names = sorted(touched)
+        fresh = [self.records.read(name) for name in names]
+        if self.directory.info["options"].get("retries"):
+            for name, components in zip(names, fresh, strict=True):
+                if components and (self.directory.job(name) / wire.ATTEMPTS).exists():
+                    self.retried.update(components)
         if events or any(fresh):
             self._codes = self._resolve()
         with_files = self.records.with_files and self.records.with_files.intersection(chain.from_iterable(fresh))

@@ -154,5 +154,10 @@ def _get(chirp: Any, name: str, path: str) -> None:
 def _put(chirp: Any, path: str) -> None:
     """Send a file, which appears there as a whole."""
     name = os.path.basename(path)
-    chirp.put(path, name + _PART, mode=os.stat(path).st_mode & 0o777)
+    status = os.stat(path)
+    if status.st_size:
+        chirp.put(path, name + _PART, mode=status.st_mode & 0o777)
+    else:  # the starter never answers to a transfer of no bytes
+        chirp.write(b"-", name + _PART, "wct", status.st_mode & 0o777)
+        chirp.truncate(name + _PART, 0)
     chirp.rename(name + _PART, name)

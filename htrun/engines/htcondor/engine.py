@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, machines, transfer, waiting
+from htrun.engines.htcondor import elsewhere, eventlog, machines, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -178,7 +178,9 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
+            elsewhere.with_retries(
+                machines.with_requirement(directory.delivered["submit"], machines.needed(directory)), directory
+            ),
             directory.variadic_options,
             directory.delivery_names(),
             items[0],
@@ -264,6 +266,10 @@ class HTCondorEngine:
             name = {"request_memory": "RequestMemory", "request_disk": "RequestDisk"}[attribute]
             with translated(f"cannot change {name} of the jobs"):
                 locate_schedd().edit(map_constraint(directory), name, str(value))
+
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:
+        """Keep jobs of the map that have not started off machines; see ``Engine``."""
+        return elsewhere.exclude(directory, machines)
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell why no slot takes the map's idle jobs; see ``Engine``."""
