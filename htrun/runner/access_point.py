@@ -105,7 +105,7 @@ class AccessPoint:
                 else name.startswith(wire.CHECKPOINT) or (name.startswith(_SIDE_FILES) and not os.path.exists(path))
             )
             if is_wanted:
-                _get(chirp, name, path)
+                _get(chirp, name, path, status["size"])
 
     def _send_records(self, chirp: Any, checkpoint: str | None = None) -> None:
         """Send what is new, and delete a checkpoint, which would stay there when its component has a record."""
@@ -141,11 +141,14 @@ class AccessPoint:
         self._sent[name] = position
 
 
-def _get(chirp: Any, name: str, path: str) -> None:
+def _get(chirp: Any, name: str, path: str, size: int) -> None:
     """Fetch a file, which appears here as a whole, or not if the connection is lost."""
     part = path + _PART
     try:
-        chirp.fetch(name, part)
+        if size:
+            chirp.fetch(name, part)
+        else:  # which the starter refuses
+            open(part, "wb").close()
         os.replace(part, path)
     finally:
         remove_tree(part)

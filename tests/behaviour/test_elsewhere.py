@@ -38,8 +38,8 @@ SICK = """\
                 file.write(here)
         except FileExistsError:
             pass
-        Path("made").write_text(here)
-        htrun.transfer_output_files("made")
+        Path("made").write_text(here); Path("empty").touch()
+        htrun.transfer_output_files("made", "empty")
         if fails == "always" or fails == "there" and (home / "sick").read_text() == here:
             raise OSError(f"the disk of {{here}} is sick")
         return here

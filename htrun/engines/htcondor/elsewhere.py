@@ -28,6 +28,8 @@ _AVOIDS = (
 )
 _EXCLUDES = f"{wire.SICK_MACHINES} =?= undefined || !stringListIMember(TARGET.Machine, {wire.SICK_MACHINES})"
 
+_ENDS = f"(ExitBySignal =!= true && ExitCode =!= {wire.ELSEWHERE}) || NumJobCompletions > {wire.MAX_COMPLETIONS}"
+
 
 def with_retries(commands: Mapping[str, str], directory: MapDirectory) -> dict[str, str]:
     """Return submit commands with those by which components that have failed are tried again on another machine.
@@ -40,6 +42,7 @@ def with_retries(commands: Mapping[str, str], directory: MapDirectory) -> dict[s
         given = [f"({text})" for text in (result.get("requirements"), _AVOIDS, _EXCLUDES) if text]
         result["requirements"] = " && ".join(given)
         result[f"My.{wire.MAX_COMPLETIONS}"] = str(retries + _KILLS)
+        result["on_exit_remove"] = _ENDS
         excluded = read_excluded(directory)
         if excluded:
             result[f"My.{wire.SICK_MACHINES}"] = _listed(excluded)
