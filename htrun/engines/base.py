@@ -196,6 +196,13 @@ class Engine(Protocol):
         """
         ...
 
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:
+        """Keep components of a map that have not started off machines that do harm.
+
+        Returns the machines of which that is new; it may be none of them. Raises EngineError.
+        """
+        ...
+
     def explain(self, directory: MapDirectory) -> list[str]:
         """Return in words why components of the map are idle, a paragraph a cause, with what mends it.
 

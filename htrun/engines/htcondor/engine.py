@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, machines, pilot, planning, resources, transfer, waiting
+from htrun.engines.htcondor import elsewhere, eventlog, machines, pilot, planning, resources, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -213,7 +213,9 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
+            elsewhere.with_retries(
+                machines.with_requirement(directory.delivered["submit"], machines.needed(directory)), directory
+            ),
             directory.variadic_options,
             directory.delivery_names(),
             items[0],
@@ -346,6 +348,10 @@ class HTCondorEngine:
                     f"{name} was changed, but {count(late, 'job')} that HTCondor has not made yet will ask for what "
                     "was asked at first: edit them when they are there"
                 )
+
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:
+        """Keep jobs of the map that have not started off machines; see ``Engine``."""
+        return elsewhere.exclude(directory, machines)
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell why no slot takes the map's idle jobs; see ``Engine``."""

@@ -14,6 +14,7 @@ from htrun.state import ComponentStatus, fold
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from htrun.runner.attempts import Attempts
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
 
@@ -42,6 +43,18 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
     for found in _RECORDED.finditer(records.outcomes):
         todo[found.start() : found.end()] = _DONE * (found.end() - found.start())
     return _ranges(todo)
+
+
+def read_attempts(directory: MapDirectory, submissions: Sequence[Submission], attempts: Attempts) -> None:
+    """Take in which attempts have failed since components were submitted last: by a process that was killed."""
+    names = sorted(int(name) for name in directory.job_names())
+    ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
+    for submission, end in zip(submissions, ends, strict=True):
+        for start, stop in submission.components:
+            attempts.forget(range(start, stop))
+        for name in names:
+            if submission.first_job <= name < end:
+                attempts.read(str(directory.job(name)))
 
 
 def _ranges(todo: bytearray) -> list[tuple[int, int]]:

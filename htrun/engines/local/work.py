@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.engines.local import orders, remote
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
-from htrun.engines.local.pending import unfinished
+from htrun.engines.local.pending import read_attempts, unfinished
 from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
 from htrun.exceptions import EngineError, MapWasRemoved
 from htrun.outputs import move
 from htrun.runner import wire
+from htrun.runner.attempts import Attempts
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.outputs import refuse_directory
@@ -62,11 +63,15 @@ def work(directory: MapDirectory) -> bool:
     submissions = directory.read_submissions()
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
+    attempts = Attempts(options.get("retries", 0), node=os.uname().nodename)
+    read_attempts(directory, submissions, attempts)
     supervisor = Supervisor(
         Spec(
             info["target"]["reference"],
             str(directory.sources),
             file,
+            attempts=attempts,
+            timeout=options.get("timeout"),
             checkpoints=str(directory.checkpoints),
             holds=True,
             remaps=directory.remaps,
@@ -148,6 +153,8 @@ def _carry_out_orders(
                 submissions.append(submission)
                 for slot in supervisor.slots:
                     slot.directory = str(directory.job(submission.first_job + slot.number))
+                for start, stop in submission.components:
+                    supervisor.spec.attempts.forget(range(start, stop))
                 supervisor.add(submission.components)
         log.order_done()
 
