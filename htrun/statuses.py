@@ -91,7 +91,7 @@ class Statuses:
                 if state.status is ComponentStatus.COMPLETED and state.records is not None
             )
         fresh = [name for name in sorted(names) if self.records.read(name)]
-        if self._directory.info["options"].get("retries"):
+        if self._directory.info.get("options", {}).get("retries"):
             self.retried.update(name for name in fresh if (self._directory.job(name) / wire.ATTEMPTS).exists())
         return bool(fresh)
 
