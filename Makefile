@@ -73,7 +73,7 @@ set-up: python
 
 .PHONY: check
 check: lint
-	HTRUN_TEST_REQUIRE_POOL=1 $(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
+	HTRUN_TEST_REQUIRE_POOL=1 $(BIN)/python -m pytest -n 4 --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: bench-run
 bench-run: set-up

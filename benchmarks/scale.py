@@ -29,17 +29,21 @@ def run_scale(session: Session) -> None:
     """Follow maps of growing size on this machine from their making to their results; the small ones repeatedly."""
     for size in SIZES[:1] if session.quick else SIZES:
         for number in range(3 if size < SIZES[-1] and not session.quick else 1):
-            cwd = session.place()
-            create(session, cwd, "scale", size, number, "local")
-            measure.run([PROGRAM, "wait", "bench", "-q"], cwd, session.env)
-            usage = session.htrun("status --format json", cwd)
-            if counts(cwd)["COMPLETED"] != size:
-                raise BenchmarkError(f"status counts {counts(cwd)} of {size} components")
-            session.record("scale", size, STATUS_ENDED, number, usage)
-            session.record("scale", size, COLLECT, number, session.htrun("collect bench", cwd))
-            check(cwd / "stdout", rows(2 * n for n in range(size)))
-            session.results.files[str(size)] = sum(path.is_file() for path in (cwd / "results/bench").rglob("*"))
-            remove(session, cwd)
+            with session.leaving_out(f"htrun in scale {size:,}"), session.map_place() as cwd:
+                follow(session, cwd, size, number)
+
+
+def follow(session: Session, cwd: Path, size: int, number: int) -> None:
+    """Measure what is done with one map."""
+    create(session, cwd, "scale", size, number, "local")
+    measure.run([PROGRAM, "wait", "bench", "-q"], cwd, session.env)
+    usage = session.htrun("status --format json", cwd)
+    if counts(cwd)["COMPLETED"] != size:
+        raise BenchmarkError(f"status counts {counts(cwd)} of {size} components")
+    session.record("scale", size, STATUS_ENDED, number, usage)
+    session.record("scale", size, COLLECT, number, session.htrun("collect bench", cwd))
+    check(cwd / "stdout", rows(2 * n for n in range(size)))
+    session.results.files[str(size)] = sum(path.is_file() for path in (cwd / "results/bench").rglob("*"))
 
 
 def create(session: Session, cwd: Path, case: str, size: int, number: int, engine: str) -> None:
@@ -54,12 +58,6 @@ def create(session: Session, cwd: Path, case: str, size: int, number: int, engin
         raise BenchmarkError(f"status counts {found} of {size} components")
     if found["COMPLETED"] < size:  # small maps may have ended already
         session.record(case, size, STATUS_RUNNING, number, usage)
-
-
-def remove(session: Session, cwd: Path) -> None:
-    """Remove the map and the directory."""
-    session.htrun("remove bench --force", cwd)
-    shutil.rmtree(cwd)
 
 
 def counts(cwd: Path) -> dict[str, int]:

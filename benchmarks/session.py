@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmarks.measure import BenchmarkError, TooLongError, Usage
 from benchmarks.results import Results, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(sys.executable).parent
@@ -59,6 +60,29 @@ class Session:
         """Return a new, empty directory to run commands in."""
         return Path(tempfile.mkdtemp(dir=self.directory))
 
+    @contextmanager
+    def map_place(self) -> Iterator[Path]:
+        """Give a new, empty directory for one map with the tag ``bench``, and remove both afterwards.
+
+        What is left of a map that failed would go on beside whatever is measured next.
+        """
+        cwd = self.place()
+        try:
+            yield cwd
+        finally:
+            with suppress(BenchmarkError):  # there may be no map
+                self.htrun("remove bench --force", cwd)
+            shutil.rmtree(cwd)
+
+    @contextmanager
+    def leaving_out(self, what: str) -> Iterator[None]:
+        """Go on after a command that takes too long, and say so of what it belongs to."""
+        try:
+            yield
+        except TooLongError as error:
+            self.results.left_out[what] = str(error)
+            sys.stderr.write(f"left out: {what}: {error}\n")
+
     def inputs(self, name: str, values: Iterable[int]) -> Path:
         """Return a file of inputs, one a line, written when it is asked for first."""
         path = self.directory / f"{name}.jsonl"
@@ -87,14 +111,11 @@ class Session:
             for subject, run in subjects.items():
                 if spent[subject] >= enough_s:
                     continue
-                try:
+                before, spent[subject] = spent[subject], enough_s
+                with self.leaving_out(f"{subject} in {case} {size:,}"):
                     usage = run()
-                except TooLongError as error:
-                    self.results.left_out[f"{subject} in {case} {size:,}"] = str(error)
-                    spent[subject] = enough_s
-                    continue
-                spent[subject] += usage.wall_s
-                self.record(case, size, subject, number, usage)
+                    spent[subject] = before + usage.wall_s
+                    self.record(case, size, subject, number, usage)
 
 
 def check(path: Path, expected: Iterable[object]) -> None:

@@ -17,6 +17,7 @@ from htrun.exceptions import (
 from htrun.logs import get_logger
 from htrun.outputs import move
 from htrun.runner.files import remove_tree
+from htrun.sickness import sick_machines
 from htrun.state import ComponentStatus
 from htrun.store import move_aside, read_json, sweep, write_json
 from htrun.submissions import join
@@ -128,6 +129,8 @@ class MapControl(MapView):
         self.engine.advance(self.directory)
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
+        if working:
+            self._exclude_machines(self.newly_retried())
         if working and (self.unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
         if self.unfinished or self.removed:
@@ -141,6 +144,23 @@ class MapControl(MapView):
             raise RunDied(self.tag, reason)
         # Another command may just have been submitting what this one has found missing.
         return not working and bool(self.unfinished) and self.engine.is_working(self.directory)
+
+    def _exclude_machines(self, components: Iterable[int]) -> None:
+        """Let no more components go to machines where some of these have failed that another one has completed."""
+        sick = sick_machines(record for record in self.records.walk(components) if record is not None)
+        if not sick:
+            return
+        try:
+            new = self.engine.exclude(self.directory, list(sick))
+        except EngineError as error:
+            _logger.warning("map %s: %s", self.tag, error)
+            return
+        for machine in new:
+            component, other = sick[machine]
+            self.notes.append(
+                f"component {component} has failed on {machine} and completed on {other}: "
+                f"what has not started does not go to {machine} any more"
+            )
 
     def carry_on(self) -> str | None:
         """Start again what was left undone; return how that ended, None if there was nothing. Raises EngineError."""

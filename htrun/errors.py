@@ -7,7 +7,7 @@ from pathlib import Path
 from traceback import FrameSummary, StackSummary
 from typing import TYPE_CHECKING, Any
 
-from htrun.execution import transfer_times
+from htrun.execution import failure_lines, transfer_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,7 @@ class ComponentError:
         self.stack_summary = StackSummary.from_list(_frames(error["frames"]))
         self._error = error
         self._before: list[list[Any]] = data.get("scratch_before", [])
+        self._failures = [] if record is None else list(failure_lines(record))
         self._transfers = list(transfer_times(data, None))
 
     def __repr__(self) -> str:
@@ -85,6 +86,10 @@ class ComponentError:
             yield ""
             yield "Scratch directory contents are"
             yield from (f"  {path}" for path in self.scratch_dir_contents or ("nothing",))
+        if self._failures:
+            yield ""
+            yield "Attempts before that have failed"
+            yield from (f"  {line}" for line in self._failures)
         if self._transfers:
             yield ""
             yield f"Transfers took {', '.join(self._transfers)}"

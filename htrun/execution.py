@@ -30,6 +30,8 @@ def execution_lines(map_: MapView, component: int, record: Record, transfers: Ma
     if data.get("started") is not None:
         yield f"started    {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(data['started']))}"
     executable = f" ({environment['executable']})" if "executable" in environment else ""
+    for line in failure_lines(record):
+        yield f"failed     {line}"
     if "python" in data:
         yield f"python     {data['python']}{executable}"
     if "platform" in environment:
@@ -47,6 +49,13 @@ def execution_lines(map_: MapView, component: int, record: Record, transfers: Ma
     names = [row[1] for row in record.files()]
     if names:
         yield f"files      {' '.join(map(_name_text, names))}"
+
+
+def failure_lines(record: Record) -> Iterator[str]:
+    """Yield what became of each attempt before the last one: ``attempt 1 on node12: OSError: ...``."""
+    for row in record.failures():
+        message = f"{row['type']}: {row['message']}" if row["message"] else row["type"]
+        yield f"attempt {row['attempt']} on {row['node']}: {message}"
 
 
 def transfer_times(data: Mapping[str, Any], job: Transfers | None) -> Iterator[str]:

@@ -282,6 +282,10 @@ def error_record(
     if record is not None:
         fields = ("attempt", "node", "started", "wall_s", "cpu_s", "memory_mb", "disk_kb")
         result.update({name: record.data[name] for name in fields if name in record.data})
+        if record.failures():
+            result["failures"] = [
+                {k: v for k, v in row.items() if k not in ("stdout", "stderr")} for row in record.failures()
+            ]
         if record.directory not in environments:  # of a job, and so of many components
             environments[record.directory] = record.environment()
         environment = environments[record.directory]

@@ -89,6 +89,14 @@ KEYS = tuple(_READERS)
 """
 
 
+def shown(key: str, value: Value) -> str:
+    """Return one of ``KEYS`` with its value as it can be given: ``timeout = 5m``."""
+    if key == "timeout":
+        unit = next(unit for unit in "dhms" if float(value) % _SECONDS[unit] == 0 or unit == "s")
+        value = f"{float(value) / _SECONDS[unit]:.12g}{unit}"
+    return f"{key} = {value}"
+
+
 def read(key: str, value: Any) -> Value:
     """Return the value of one of ``KEYS`` as it is kept; raises UsageError."""
     try:

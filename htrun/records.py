@@ -7,6 +7,7 @@ import io
 import json
 import re
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,17 +74,19 @@ class Record:
         return json.loads(output)
 
     def printed(self, stream: str) -> bytes:
-        """Return what the component printed to ``stdout`` or ``stderr``."""
-        span = self.data.get(stream)
-        if span is None:
-            return b""
-        start, stop = span
-        try:
-            with (self.directory / stream).open("rb") as file:
+        """Return what the component printed to ``stdout`` or ``stderr``, in earlier attempts too where it is there."""
+        spans = [row.get(stream) for row in (*self.failures(), self.data)]
+        parts = []
+        with suppress(FileNotFoundError), (self.directory / stream).open("rb") as file:
+            for start, stop in filter(None, spans):
                 file.seek(start)
-                return file.read(stop - start)
-        except FileNotFoundError:
-            return b""
+                parts.append(file.read(stop - start))
+        return b"".join(parts)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Return what became of attempts before this one: ``attempt``, ``type``, ``message`` and ``node`` of each."""
+        failures: list[dict[str, Any]] = self.data.get("failures", [])
+        return failures
 
     def files(self) -> list[list[Any]]:
         """Return what output files the component has left, as ``runner.outputs.take`` does."""

@@ -8,7 +8,7 @@ import shutil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from htrun.execution import transfer_times
+from htrun.execution import failure_lines, transfer_times
 from htrun.export import display_input
 from htrun.state import ComponentStatus
 from htrun.words import duration
@@ -134,6 +134,8 @@ class ErrorReport:
         lines += self._printed()
         if traceback == "auto":
             lines += self._scratch()
+        if self.record is not None:
+            lines += failure_lines(self.record)
         lines.append(style(self._where(), dim=True))
         return "\n".join(lines)
 

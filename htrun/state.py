@@ -41,6 +41,7 @@ class EventKind(Enum):
     """What can happen to a job."""
 
     SUBMIT = ComponentStatus.IDLE
+    PUT_OFF = ComponentStatus.UNMATERIALIZED
     EXECUTE = ComponentStatus.RUNNING
     EVICTED = "EVICTED"
     HELD = ComponentStatus.HELD

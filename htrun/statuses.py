@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import snapshot
 from htrun.index import Records
+from htrun.runner import wire
 from htrun.state import ComponentStatus, JobState, fold
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Statuses:
     submissions : list of Submission
     codes : bytearray
         The code of each component's status.
+    retried : set of str
+        Job directories that have had new records, and where attempts have failed.
     """
 
     def __init__(self, directory: MapDirectory, engine: Engine) -> None:
@@ -54,6 +57,7 @@ class Statuses:
         self._reader = self._engine.events(self._directory)
         self.jobs: dict[int, JobState] = {}
         self._settled: set[str] = set()
+        self.retried: set[str] = set()
         self.submissions: list[Submission] = []
         self._submissions_size = -1
         self.codes = bytearray(self._base)
@@ -86,7 +90,10 @@ class Statuses:
                 for state in over
                 if state.status is ComponentStatus.COMPLETED and state.records is not None
             )
-        return sum(self.records.read(name) for name in sorted(names)) > 0
+        fresh = [name for name in sorted(names) if self.records.read(name)]
+        if self._directory.info["options"].get("retries"):
+            self.retried.update(name for name in fresh if (self._directory.job(name) / wire.ATTEMPTS).exists())
+        return bool(fresh)
 
     def _is_settled(self, directory: int, start: int, stop: int) -> bool:
         return self.records.is_settled(directory, start, stop)

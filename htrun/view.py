@@ -301,6 +301,14 @@ class MapView:
         """Return the latest job that a component was in, or None."""
         return self._jobs.get(self.job_number(component))
 
+    def newly_retried(self) -> list[int]:
+        """Return components of jobs with records that are new since the last call, and attempts that have failed."""
+        if self._loaded is None or not self._loaded.retried:
+            return []
+        names, self._loaded.retried = self._loaded.retried, set()
+        ranges = [span for state in self._jobs.values() if state.records in names for span in state.components]
+        return sorted({component for start, stop in ranges for component in range(start, stop)})
+
     def job_number(self, component: int) -> int:
         """Return the number of the latest job that a component was in, -1 for none."""
         if self._job_index is None:

@@ -49,6 +49,7 @@ class JobOptions(NamedTuple):
     def idle_on_this_machine(self, workers: int | None) -> list[str]:
         """Return the options that make no difference on this machine, where a number of workers may be given."""
         keys = [*self.map_options, *self.columns.values]
+        keys += [f"--{key.replace('_', '-')}" for key in ("max_jobs", "max_idle") if key in self.map_options.policy]
         return [key for key in keys if key not in CREDENTIALS and (key != "request_cpus" or workers)]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from htrun import __version__, reports, words
+from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
@@ -256,7 +256,7 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     workers = request.options["workers"] if request.engine.name == "local" else None
     workers = f", {workers} workers" if workers else ""
     talk.say(f"engine: {request.engine.name} ({whys.engine}): {request.engine.describe()}{workers}")
-    asked = [f"{key} = {value}" for key, value in request.map_options.policy.items()]
+    asked = [policy.shown(key, value) for key, value in request.map_options.policy.items()]
     asked += [f"{key} = {value}" for key, value in request.map_options.items()]
     asked += [f"{key} from the inputs" for key in request.columns.values]
     if asked:

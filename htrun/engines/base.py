@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
@@ -195,6 +196,13 @@ class Engine(Protocol):
         """
         ...
 
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:
+        """Keep components of a map that have not started off machines that do harm.
+
+        Returns the machines of which that is new; it may be none of them. Raises EngineError.
+        """
+        ...
+
     def explain(self, directory: MapDirectory) -> list[str]:
         """Return in words why components of the map are idle, a paragraph a cause, with what mends it.
 
@@ -203,6 +211,7 @@ class Engine(Protocol):
         ...
 
 
+@cache  # finding them takes as long as all else that a look at a map that has ended does
 def _engines() -> dict[str, EntryPoint]:
     from importlib_metadata import entry_points  # only now: it costs start-up time
 

@@ -16,9 +16,10 @@ from .capture import file_size
 from .files import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-_LOGS = (wire.STDOUT, wire.STDERR, wire.RECORDS)  # in this order: what a record speaks of is there before it
+# In this order: what a record speaks of is there before it.
+_LOGS = (wire.STDOUT, wire.STDERR, wire.ATTEMPTS, wire.RECORDS)
 _SIDE_FILES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.REMAP)
 _MAX_BYTES = 64 << 20
 """How much of side files may have to be sent twice: now, and when the job ends."""
@@ -44,6 +45,20 @@ class AccessPoint:
         self._sent: dict[str, int] = {}
         self._budget = _MAX_BYTES
         self._is_there = "_CONDOR_CHIRP_CONFIG" in os.environ
+
+    def is_there(self) -> bool:
+        """Tell whether the access point can be reached."""
+        self._talk(lambda _: None)
+        return self._is_there
+
+    def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Set attributes of the job, whose values are ClassAd expressions."""
+
+        def put(chirp: Any) -> None:
+            for name, value in attributes.items():
+                chirp.set_job_attr(name, value)
+
+        self._talk(put)
 
     def fetch(self) -> None:
         """Get what earlier starts of this job have secured and this one was not given."""
@@ -90,7 +105,7 @@ class AccessPoint:
                 else name.startswith(wire.CHECKPOINT) or (name.startswith(_SIDE_FILES) and not os.path.exists(path))
             )
             if is_wanted:
-                _get(chirp, name, path)
+                _get(chirp, name, path, status["size"])
 
     def _send_records(self, chirp: Any, checkpoint: str | None = None) -> None:
         """Send what is new, and delete a checkpoint, which would stay there when its component has a record."""
@@ -126,11 +141,14 @@ class AccessPoint:
         self._sent[name] = position
 
 
-def _get(chirp: Any, name: str, path: str) -> None:
+def _get(chirp: Any, name: str, path: str, size: int) -> None:
     """Fetch a file, which appears here as a whole, or not if the connection is lost."""
     part = path + _PART
     try:
-        chirp.fetch(name, part)
+        if size:
+            chirp.fetch(name, part)
+        else:  # which the starter refuses
+            open(part, "wb").close()
         os.replace(part, path)
     finally:
         remove_tree(part)
@@ -139,5 +157,10 @@ def _get(chirp: Any, name: str, path: str) -> None:
 def _put(chirp: Any, path: str) -> None:
     """Send a file, which appears there as a whole."""
     name = os.path.basename(path)
-    chirp.put(path, name + _PART, mode=os.stat(path).st_mode & 0o777)
+    status = os.stat(path)
+    if status.st_size:
+        chirp.put(path, name + _PART, mode=status.st_mode & 0o777)
+    else:  # the starter never answers to a transfer of no bytes
+        chirp.write(b"-", name + _PART, "wct", status.st_mode & 0o777)
+        chirp.truncate(name + _PART, 0)
     chirp.rename(name + _PART, name)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATH_KEY = "$path"
+_QUOTED_KEY = '"%s"' % PATH_KEY
+_parse = json.JSONDecoder().decode
 
 
 def decode_call(
@@ -48,8 +50,10 @@ def decode_call(
 
 def brought_files(line: bytes) -> list[tuple[str, str]]:
     """Return the third of what ``decode_call`` does, without a look at the arguments."""
+    if b"\t" not in line:
+        return []
     rest = line.partition(b"\t")[2]
-    return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
+    return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))]
 
 
 def parse_arguments(
@@ -87,8 +91,8 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
     file : callable
         From where a file lands to what the function gets for it.
     """
-    if '"%s"' % PATH_KEY not in text:  # the key is always written like this, never with escapes
-        return json.loads(text)
+    if _QUOTED_KEY not in text:  # the key is always written like this, never with escapes
+        return _parse(text)
 
     def revive(item: dict[str, Any]) -> object:
         if PATH_KEY not in item:

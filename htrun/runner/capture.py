@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import sys
 
 from . import printing, wire
+from .records import drop_torn_line
 
 _BLOCK = 1 << 20
 
+# Whether a descriptor is still ours is asked some times a component, and fstat takes longer than many functions do. So
+# our open files are marked where Linux keeps, for each, the signal that asynchronous I/O on it would send.
+_GET_MARK, _SET_MARK = getattr(fcntl, "F_GETSIG", None), getattr(fcntl, "F_SETSIG", None)
+_MARKS = (61, 62, 63)
+_fcntl = fcntl.fcntl
+
 
 class _File:
-    """A file open for appending, that is opened again if its descriptor was closed or has become another file's."""
+    """A file open for appending, that is opened again if its descriptor was closed or has become another file's.
 
-    def __init__(self, path: str) -> None:
+    Parameters
+    ----------
+    path : str
+    mark : int
+        A real-time signal, another one for each file that is to be told apart from others by it.
+    """
+
+    def __init__(self, path: str, mark: int) -> None:
         self.path = path
+        self._mark = mark
         self._open()
 
     def _open(self) -> None:
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         status = os.fstat(self.fd)
         self.identity = (status.st_dev, status.st_ino)
+        self._get_mark = None
+        if _GET_MARK is not None and _SET_MARK is not None:
+            try:
+                _fcntl(self.fd, _SET_MARK, self._mark)
+                self._get_mark = _GET_MARK
+            except OSError:
+                pass  # then fstat has to do
+
+    def make_sure(self) -> int:
+        """Return the descriptor, after making sure that it is this file's."""
+        if not self.is_at(self.fd):
+            self._open()  # what the number stands for now is the function's own
+        return self.fd
 
     def size(self) -> int:
-        """Return the size in bytes, after making sure that the descriptor is this file's."""
-        status = _status(self.fd)
-        if status is None or (status.st_dev, status.st_ino) != self.identity:
-            self._open()  # what the number stands for now is the function's own
-            status = os.fstat(self.fd)
-        return status.st_size
+        """Return the size in bytes."""
+        return os.lseek(self.make_sure(), 0, os.SEEK_END)
 
     def is_at(self, number: int) -> bool:
         """Tell whether a descriptor is one of this file."""
-        status = _status(number)
-        return status is not None and (status.st_dev, status.st_ino) == self.identity
+        try:
+            if self._get_mark is not None and _fcntl(number, self._get_mark) == self._mark:
+                return True
+            status = os.fstat(number)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self.identity
 
     def move_to(self, path: str) -> int:
         """Append what was printed to another file, too much of it without its middle, and empty this one.
@@ -107,11 +137,12 @@ class Pipe:
         os.write(self._fd, data)
 
 
-def _status(fd: int) -> os.stat_result | None:
+def _is_open(fd: int) -> bool:
     try:
-        return os.fstat(fd)
+        _fcntl(fd, fcntl.F_GETFD)
     except OSError:
-        return None
+        return False
+    return True
 
 
 class Capture:
@@ -129,11 +160,13 @@ class Capture:
     """
 
     def __init__(self, directory: str, scratch: str) -> None:
-        self._records = _File(os.path.join(directory, wire.RECORDS))
+        self._records = _File(os.path.join(directory, wire.RECORDS), _MARKS[2])
         self._logs = [os.path.join(directory, name) for name in (wire.STDOUT, wire.STDERR)]
         self._ends = [file_size(path) for path in self._logs]
         self._begins = list(self._ends)
-        self._outputs = [_File(os.path.join(scratch, name)) for name in (wire.STDOUT, wire.STDERR)]
+        self._outputs = [
+            _File(os.path.join(scratch, name), mark) for name, mark in zip((wire.STDOUT, wire.STDERR), _MARKS)
+        ]
         for file in self._outputs:
             os.ftruncate(file.fd, 0)
         self._streams: list[io.TextIOWrapper | None] = [None, None]
@@ -177,7 +210,7 @@ class Capture:
 
     def _mend_stdin(self) -> None:
         stream = self._stdin
-        if stream is not None and not stream.closed and sys.stdin is stream and _status(0) is not None:
+        if stream is not None and not stream.closed and sys.stdin is stream and _is_open(0):
             return
         null = os.open(os.devnull, os.O_RDONLY)
         if null != 0:  # it is if 0 was closed: descriptors are the lowest that are free
@@ -190,11 +223,10 @@ class Capture:
 
         Where there is no space for it nothing has changed.
         """
-        end = self._records.size()
         try:
-            write_all(self._records.fd, record.encode("utf-8") + b"\n")
+            write_all(self._records.make_sure(), record.encode("utf-8") + b"\n")
         except OSError:
-            os.ftruncate(self._records.fd, end)
+            drop_torn_line(self._records.path)
             raise
         self._begins[:] = self._ends
 
@@ -207,7 +239,7 @@ def save_output(directory: str, scratch: str) -> list[tuple[int, int]]:
         start = file_size(log)
         spans.append((start, start))
         if file_size(path):
-            file = _File(path)
+            file = _File(path, _MARKS[0])
             spans[-1] = (start, start + file.move_to(log))
             os.close(file.fd)
     return spans
@@ -223,6 +255,6 @@ def file_size(path: str) -> int:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of ``data``: os.write may take a part of it only."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, data[written:])

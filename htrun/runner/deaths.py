@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import failures, outputs, records, wire
 from .capture import save_output, write_all
 from .files import remove_tree
 from .hooks import checkpoint_path
+from .timeouts import describe_timeout
 from .usage import disk_kb
 from .worker import component_scratch
 
@@ -45,8 +46,28 @@ class Deaths:
         if not os.WIFSIGNALED(status) or self._resumed_from.get(component) == identity:
             return False
         self._resumed_from[component] = identity
-        self.spec.resumes[component] = self.spec.resumes.get(component, 0) + 1
+        self.spec.attempts.resume(component)
         return True
+
+    def can_try_again(self, slot: Slot, component: int, status: int) -> bool:
+        """Tell whether another attempt at a component is due, whose process died, and note that this one has failed."""
+        attempts = self.spec.attempts
+        fresh = attempts.read(slot.records)
+        if component in fresh and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.TIMED_OUT:
+            return True  # the worker has noted it
+        if not attempts.are_left(component):
+            return False
+        spans = save_output(slot.records, slot.scratch)
+        attempts.fail(slot.records, component, self._describe(slot, component, status), *spans)
+        if os.path.isdir(os.path.join(slot.scratch, wire.OUTPUTS)):
+            outputs.drop(slot.scratch, slot.records, component)
+        self.spec.after_component(None)
+        return True
+
+    def _describe(self, slot: Slot, component: int, status: int) -> dict[str, Any]:
+        if slot.overdue == component and self.spec.timeout is not None:
+            return describe_timeout(self.spec.timeout)
+        return failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
 
     def record(self, slot: Slot, component: int, status: int) -> None:
         """Write the record of a component, in the place of the worker that died of it."""
@@ -54,17 +75,17 @@ class Deaths:
         records.drop_torn_line(path)
         running, started = slot.board.read()
         now = time.time()
-        error = failures.describe_death(status, os.path.join(slot.records, wire.WORKER_LOG))
+        error = self._describe(slot, component, status)
         error["scratch"] = failures.list_scratch(component_scratch(slot.scratch))
         disk = disk_kb(component_scratch(slot.scratch), os.path.join(slot.scratch, wire.OUTPUTS))
         remove_tree(component_scratch(slot.scratch))  # it may be what has filled the disk
         stdout, stderr = save_output(slot.records, slot.scratch)
         text = (
             '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"memory_mb":%.1f%s,'
-            '"stdout":[%d,%d],"stderr":[%d,%d]%s,"error":%s}\n'
+            '"stdout":[%d,%d],"stderr":[%d,%d]%s%s,"error":%s}\n'
             % (
                 records.record_prefix(component, wire.ERRORED),
-                self.spec.attempt + self.spec.resumes.get(component, 0),
+                self.spec.attempts.number(component),
                 self.spec.node,
                 started if running >= 0 else now,
                 max(0.0, now - started) if running >= 0 else 0.0,
@@ -73,6 +94,7 @@ class Deaths:
                 *stdout,
                 *stderr,
                 self._take_outputs(slot, component),
+                self.spec.attempts.note(slot.records, component),
                 json.dumps(error),
             )
         )

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from . import failures, wire
 from .access_point import AccessPoint
+from .attempts import Attempts
 from .calls import Calls, index_lines
+from .elsewhere import Elsewhere, job_number
 from .outputs import refuse_directory
 from .records import recorded_components
 from .spec import Spec
@@ -21,7 +23,7 @@ from .supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OWN_NAMES = (wire.RECORDS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT)
+_OWN_NAMES = (wire.RECORDS, wire.ATTEMPTS, wire.STDOUT, wire.STDERR, wire.ENVIRONMENT)
 _OWN_PREFIXES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.CHECKPOINT, wire.REMAP)
 
 
@@ -40,10 +42,13 @@ def main() -> int:
             file.write(archive.get_data(wire.SOURCES + "/" + name))
     _set_path()
     access_point = AccessPoint(top)
-    attempt = _attempt()
-    if attempt > 1:
+    start = max(1, job_number("NumShadowStarts"))
+    if start > 1:
         access_point.fetch()
     _send_back_again(top)
+    elsewhere = Elsewhere(access_point)
+    attempts = Attempts(job["retries"], start, elsewhere.here, elsewhere=elsewhere.is_possible)
+    attempts.read(top)
     packages = None
     if "packages" in job:
         from .packages import unpack
@@ -63,7 +68,8 @@ def main() -> int:
             job["reference"],
             sources,
             lambda name: os.path.join(top, name),
-            attempt,
+            attempts=attempts,
+            timeout=job["timeout"],
             python=job["python"],
             packages=packages,
             checkpoints=top,
@@ -81,7 +87,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
     with _telling_of_full_disks(top):
         if supervisor.run():
-            return 0
+            return elsewhere.ask() if supervisor.put_off else 0
         if job["max_failures"] and supervisor.failures >= job["max_failures"]:
             return wire.STOPPED
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -134,16 +140,3 @@ def _set_path() -> None:
     if own not in path.split(os.pathsep):
         path = own + os.pathsep + path
     os.environ["PATH"] = path
-
-
-def _attempt() -> int:
-    """Return which start of this job this is, from the job's ClassAd (attribute NumShadowStarts), counted from 1."""
-    try:
-        with open(os.environ["_CONDOR_JOB_AD"], encoding="utf-8", errors="replace") as ad:
-            for line in ad:
-                name, _, value = line.partition(" = ")
-                if name == "NumShadowStarts":
-                    return max(1, int(value))
-    except (KeyError, OSError, ValueError):
-        pass
-    return 1

@@ -76,6 +76,17 @@ def take(
             remove_tree(os.path.join(staged, name))
 
 
+def drop(base: str, directory: str, component: int) -> None:
+    """Delete what a component has handed over, be it taken already: it is tried again."""
+    staged = os.path.join(base, wire.OUTPUTS)
+    for name in os.listdir(staged):
+        remove_tree(os.path.join(staged, name))
+    taken = "%s%d." % (wire.OUTPUT_FILE, component)
+    for entry in os.scandir(directory):
+        if entry.name.startswith(taken):
+            os.unlink(entry.path)
+
+
 def _make_readable(path: str) -> None:
     """Let files be sent that their owner could not read: a batch system holds the whole job for one of them."""
     if not os.path.isdir(path):

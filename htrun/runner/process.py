@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal
+import operator
 import os
 import resource
 import signal
@@ -37,14 +38,14 @@ class ProcessState:
     """
 
     def __init__(self, free: str) -> None:
-        self._handlers = [_get_handler(number) for number in _SIGNALS]
+        self._handlers = list(map(_get_handler, _SIGNALS))
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._free = os.fsencode(free) if _variables is not os.environ else free
         self._variables = dict(_variables)
         self._environ = dict(os.environ)
         self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        self._limits = [(limit, resource.getrlimit(limit)) for limit in _LIMITS]
+        self._limits = list(map(resource.getrlimit, _LIMITS))
         self._argv = list(sys.argv)
         self._path = list(sys.path)
         self._recursion_limit = sys.getrecursionlimit()
@@ -52,13 +53,14 @@ class ProcessState:
     def restore(self) -> None:
         """Put everything back; it takes a few microseconds, since mostly nothing has changed."""
         for timer in _TIMERS:
-            signal.setitimer(timer, 0)
-        for number, handler in zip(_SIGNALS, self._handlers):
-            if handler is not None and _get_handler(number) is not handler:
-                signal.signal(number, handler)
+            _signal.setitimer(timer, 0)
+        if not all(map(operator.is_, map(_get_handler, _SIGNALS), self._handlers)):
+            for number, handler in zip(_SIGNALS, self._handlers):
+                if handler is not None and _get_handler(number) is not handler:
+                    signal.signal(number, handler)
         _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        for limit, value in self._limits:
-            if resource.getrlimit(limit) != value:
+        if list(map(resource.getrlimit, _LIMITS)) != self._limits:
+            for limit, value in zip(_LIMITS, self._limits):
                 try:
                     resource.setrlimit(limit, value)
                 except (OSError, ValueError):

@@ -21,15 +21,18 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal
 class Board:
     """Shared memory in which a worker says which component it is in."""
 
-    _layout = struct.Struct("=qd")
+    _layout = struct.Struct("=qdd")
+    _clock = struct.Struct("=d")
+    _called_at = 16
+    _ticks_at = 24
 
     def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, self._layout.size)
+        self.memory = mmap.mmap(-1, self._layout.size + self._clock.size)
         self.end()
 
     def begin(self, component: int, started: float) -> None:
         """Note the component that starts now."""
-        self._layout.pack_into(self.memory, 0, component, started)
+        self._layout.pack_into(self.memory, 0, component, started, -1.0)
 
     def end(self) -> None:
         """Note that no component is running."""
@@ -37,8 +40,22 @@ class Board:
 
     def read(self) -> tuple[int, float]:
         """Return (component or -1, start time in seconds since the epoch)."""
-        component, started = self._layout.unpack_from(self.memory, 0)
+        component, started, _ = self._layout.unpack_from(self.memory, 0)
         return component, started
+
+    def call(self) -> None:
+        """Note that the component's function is called now."""
+        self._clock.pack_into(self.memory, self._called_at, self._clock.unpack_from(self.memory, self._ticks_at)[0])
+
+    def tick(self, seconds: float) -> None:
+        """Count some time in which the worker could run."""
+        ticks = self._clock.unpack_from(self.memory, self._ticks_at)[0]
+        self._clock.pack_into(self.memory, self._ticks_at, ticks + seconds)
+
+    def ran(self) -> float:
+        """Return for how many seconds the component's function could run since it was called; 0 if it was not."""
+        called, ticks = struct.unpack_from("=dd", self.memory, self._called_at)
+        return ticks - called if called >= 0 else 0.0
 
 
 class Slot:
@@ -67,6 +84,8 @@ class Slot:
         self.read_holds = 0
         self.memory_mb = 0.0  # the peak of its last worker
         self.evicted: str | None = None  # why its worker was killed, until that is buried
+        self.overdue: int | None = None  # the component that it was killed for, which took too long
+        self.knows = 0  # the version of what its worker knows of attempts
         self._works_in = directory
 
     @property
@@ -88,6 +107,7 @@ class Slot:
         """Start a worker process, which calls ``work`` with the descriptors to read from and to write to."""
         os.makedirs(self.directory, exist_ok=True)
         self._works_in = self.directory
+        self.overdue = None
         self.read_holds = file_size(os.path.join(self.directory, wire.HOLDS))
         command_end, self.commands = os.pipe()
         self.replies, reply_end = os.pipe()

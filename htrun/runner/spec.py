@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .attempts import Attempts
+
 
 class Spec:
     """What to run and where, for all workers of a supervisor.
@@ -22,8 +24,10 @@ class Spec:
         The directory of the user's modules.
     file : callable
         From the id of a file to bring along to where it lies on this node: an absolute path, or a URL.
-    attempt : int
-        How often this job has been started, counted from 1.
+    attempts : Attempts
+        How often components are tried, and were.
+    timeout : float or None
+        How many seconds a component's function may take.
     checkpoints : str
         The directory of checkpoints.
     holds : bool
@@ -49,8 +53,9 @@ class Spec:
         reference: Mapping[str, str | None],
         sources: str,
         file: Callable[[str], str],
-        attempt: int = 1,
         *,
+        attempts: Attempts,
+        timeout: float | None = None,
         checkpoints: str,
         holds: bool = False,
         remaps: Callable[[int], Mapping[str, str]] = lambda _: {},
@@ -64,7 +69,8 @@ class Spec:
         self.reference = reference
         self.sources = os.path.abspath(sources)
         self.file = file
-        self.attempt = attempt
+        self.attempts = attempts
+        self.timeout = timeout
         self.checkpoints = checkpoints
         self.holds = holds
         self.python = python
@@ -73,7 +79,5 @@ class Spec:
         self.send = send
         self.after_component = after_component
         self.after_checkpoint = after_checkpoint
-        self.resumes: dict[int, int] = {}
-        """How often components were started anew since their process was killed."""
         self.node = '%s,"python":"%s"' % (json.dumps(os.uname().nodename), sys.version.partition(" ")[0])
         self.fetch = fetch

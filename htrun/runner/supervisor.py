@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from . import failures, printing, records, wire
 from .deaths import Deaths
 from .slots import Slot, signal_group
+from .timeouts import GRACE, TICK
 from .usage import mebibytes
-from .worker import DONE, FAILED, HELD, Worker
+from .worker import DONE, FAILED, HELD, PUT_OFF, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,6 +52,8 @@ class Supervisor:
         Called in each new worker process before anything else.
     on_wake : callable
         Called in the loop after a signal; may give orders.
+    on_look : callable
+        Called in the loop some times a second; may call ``stop``.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Supervisor:
         on_event: Callable[[str, int, tuple[int, int], dict[str, Any]], None] | None = None,
         on_fork: Callable[[], None] | None = None,
         on_wake: Callable[[], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self.spec = spec
         self.calls = calls
@@ -75,11 +79,15 @@ class Supervisor:
         self.on_event = on_event or (lambda *_: None)
         self.on_fork = on_fork or (lambda: None)
         self.on_wake = on_wake or (lambda: None)
+        self.on_look = on_look or (lambda: None)
         self.failures = 0
+        self.put_off = 0
+        """How many components are to be tried again elsewhere."""
         self.stopped = False
         self.paused = False
         self.busy_seconds = 0.0
         self.finished = 0
+        self.looked = time.monotonic()
         self.selector = selectors.DefaultSelector()
         self.deaths = Deaths(spec)
 
@@ -94,6 +102,7 @@ class Supervisor:
                 while any(slot.is_occupied for slot in self.slots) or (self.paused and self.todo):
                     if time.monotonic() >= look:
                         self._bound_printing()
+                        self.on_look()
                         look = time.monotonic() + printing.LOOK_SECONDS
                     for key, _ in self.selector.select(printing.LOOK_SECONDS):
                         if key.data is None:
@@ -102,6 +111,8 @@ class Supervisor:
                             self.on_wake()
                         else:
                             self._listen(key.data)
+                    if self.spec.timeout is not None:
+                        self._watch_time(self.spec.timeout)
             finally:
                 self._close()
         return not self.todo and not self.stopped
@@ -188,13 +199,13 @@ class Supervisor:
         if self.stopped or self.paused or not self.todo or slot.evicted is not None:
             slot.range = None
             return
-        if slot.is_out_of_place:
-            self._retire(slot)
         start, stop = self.todo.popleft()
         size = self.chunk_size or self._range_size()
         if stop - start > size:
             self.todo.appendleft((start + size, stop))
             stop = start + size
+        if slot.is_out_of_place or self._is_unaware(slot, start, stop):
+            self._retire(slot)
         self.remaining -= stop - start
         slot.dealt = time.perf_counter()
         slot.range = (start, stop)
@@ -205,6 +216,12 @@ class Supervisor:
         if self.stopped:  # by a signal, before there was a pid to kill
             self.stop()
 
+    def _is_unaware(self, slot: Slot, start: int, stop: int) -> bool:
+        """Tell whether a worker does not know of attempts that have failed at what it is to do."""
+        attempts = self.spec.attempts
+        is_older = slot.pid is not None and slot.knows != attempts.version
+        return is_older and attempts.have_failed(self.calls.components[start:stop])
+
     def _range_size(self) -> int:
         share = max(1, self.remaining // (2 * len(self.slots)))
         if not self.finished:
@@ -212,6 +229,7 @@ class Supervisor:
         return max(1, min(share, int(_RANGE_SECONDS * self.finished / max(self.busy_seconds, 1e-9))))
 
     def _spawn(self, slot: Slot) -> None:
+        slot.knows = self.spec.attempts.version
         slot.spawn(lambda commands, replies: self._work(slot, commands, replies))
         slot.listening = True
         self.selector.register(slot.replies, selectors.EVENT_READ, slot)
@@ -231,6 +249,20 @@ class Supervisor:
                 traceback.print_exc(file=log)
             os._exit(failures.WORKER_FAILED)
 
+    def _watch_time(self, timeout: float) -> None:
+        """Count the time of the workers, and kill those that do not listen to their alarms."""
+        now = time.monotonic()
+        passed = now - self.looked
+        if passed < TICK:
+            return
+        self.looked = now
+        for slot in self._busy() if not self.paused else ():
+            slot.board.tick(min(passed, 2 * TICK))  # more, and this process was stopped as well
+            component = slot.board.read()[0]
+            if component >= 0 and slot.board.ran() > timeout + GRACE:
+                slot.overdue = component
+                slot.kill()
+
     def _listen(self, slot: Slot) -> None:
         """Take what a worker says; a range that is done makes room for the next one."""
         if slot.pid is None:
@@ -248,6 +280,7 @@ class Supervisor:
     def _take(self, slot: Slot, replies: bytes) -> bool:
         """Note what a worker has said; tell whether it is done with its range."""
         self._count_failures(replies.count(FAILED))
+        self.put_off += replies.count(PUT_OFF)
         if HELD in replies:
             self._take_holds(slot)
         if not replies.endswith(DONE):
@@ -325,13 +358,16 @@ class Supervisor:
         if done == start and component < 0:
             slot.barren_deaths += 1
         if component in positions and component != recorded:
-            if not self.deaths.can_resume(component, status):
-                self._record_death(slot, component, status)
+            if slot.overdue is None:
+                is_over = not self.deaths.can_resume(component, status)
+            else:
+                is_over = slot.overdue == component  # else it was killed for one that has ended meanwhile
+            if is_over and self._is_over(slot, component, status):
                 done += 1
         elif slot.barren_deaths >= _MAX_BARREN_DEATHS:  # it does not even come to the component
             slot.barren_deaths = 0
-            self._record_death(slot, positions[0], status)
-            done += 1
+            if self._is_over(slot, positions[0], status):
+                done += 1
         self.on_event("TERMINATED", slot.number, (start, done), {})
         self._put_back(done, stop)
         self._feed(slot)
@@ -341,9 +377,14 @@ class Supervisor:
             self.todo.appendleft((start, stop))
             self.remaining += stop - start
 
-    def _record_death(self, slot: Slot, component: int, status: int) -> None:
+    def _is_over(self, slot: Slot, component: int, status: int) -> bool:
+        """Note that a component's process died; tell whether there is nothing more to be done about it here."""
+        if self.deaths.can_try_again(slot, component, status):
+            self.put_off += self.spec.attempts.elsewhere
+            return self.spec.attempts.elsewhere
         self.deaths.record(slot, component, status)
         self._count_failures(1)
+        return True
 
     def _forget(self, slot: Slot) -> None:
         if slot.listening:

@@ -88,8 +88,7 @@ def dumps(value: Any) -> str:
     return text if _is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _is_text(text: str) -> bool:

@@ -17,6 +17,7 @@ STDOUT = "stdout"
 STDERR = "stderr"
 ENVIRONMENT = "environment.json"
 HOLDS = "holds.jsonl"
+ATTEMPTS = "attempts.jsonl"
 RUNNER_LOG = "runner.log"
 WORKER_LOG = "worker.log"
 
@@ -47,6 +48,15 @@ CHECKPOINTS_VARIABLE = "HTRUN_CHECKPOINTS"
 
 STOPPED = 75
 """The exit code of a job that stopped after as many failures as it was told to (EX_TEMPFAIL of sysexits.h)."""
+
+ELSEWHERE = 76
+"""The exit code of a job that is to start again on another machine, for components that have failed on its own."""
+
+# Attributes of such a job: how often it may end at the most before it counts as over, and where it would not run.
+MAX_COMPLETIONS = "HtrunMaxCompletions"
+AVOIDED_MACHINES = "HtrunAvoidedMachines"
+AVOIDED_UNTIL = "HtrunAvoidedUntil"
+SICK_MACHINES = "HtrunSickMachines"
 
 COMPLETED = "COMPLETED"
 ERRORED = "ERRORED"

@@ -13,6 +13,7 @@ from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import ProcessState
+from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
+_LONG_AGO = 946684800  # of 2000: the time of a scratch directory that nothing has happened in
 
 DONE = b"."
 FAILED = b"E"
 HELD = b"H"
+PUT_OFF = b"P"
+_AGAIN = b"A"
 
 
 class Held(Exception):
@@ -73,8 +77,10 @@ class Worker:
         self.pid = os.getpid()
         self.function: Callable[..., Any] | None = None
         self.process: ProcessState | None = None  # as importing the target has left it
+        self.alarm = Alarm(spec.timeout, board) if spec.timeout is not None else None
         self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
+        self.timed_out = False
         self.began = time.monotonic()
 
     def run(self, commands: int, replies: int) -> None:
@@ -89,8 +95,12 @@ class Worker:
             self.saved = hooks.saved(self.spec.checkpoints)
             for component, call in self.calls.read(start, stop):
                 answer = self._run(component, call)
+                while answer == _AGAIN:
+                    answer = self._run(component, call)
                 if answer != DONE:
                     answers.write(answer)
+                if self.timed_out:
+                    os._exit(failures.TIMED_OUT)  # its threads and children would go on, its locks be held for ever
             answers.write(DONE)
         if time.monotonic() - self.began > _LONG_SECONDS:
             self._write_environment()
@@ -106,7 +116,7 @@ class Worker:
         for left in (self.scratch, self.place.outputs):  # by one that killed its process
             if os.path.isdir(left) and os.listdir(left):
                 remove_tree(left)
-        os.makedirs(self.scratch, exist_ok=True)
+        self._make_scratch()
         self.capture = Capture(self.directory, self.base)
         self.meter = Meter()
 
@@ -133,7 +143,7 @@ class Worker:
             function = self.function or self._load()
             args, kwargs, _ = decode_call(call, self.scratch, self.spec.python)  # it may need the function's modules
             tick = time.perf_counter()
-            result = function(*args, **kwargs)
+            result = function(*args, **kwargs) if self.alarm is None else self.alarm.call(function, args, kwargs)
             wall = time.perf_counter() - tick
             self._come_back()
             encoded = values.encode(result)
@@ -143,10 +153,13 @@ class Worker:
             wall = time.perf_counter() - tick
             self._come_back()
             error = failures.describe_exception(exception, self.spec.sources)
+            self.timed_out = isinstance(exception, ComponentTimeout)
         result = None  # what it holds must not outlive the component
-        hooked = os.path.isdir(self.place.outputs)
         used = self._is_used()
-        disk = disk_kb(self.scratch, self.place.outputs) if used or hooked else 0
+        hooked = used and os.path.isdir(self.place.outputs)
+        if error is not None and self._may_try_again(component):
+            return self._try_again(component, error, hooked=hooked)
+        disk = disk_kb(self.scratch, self.place.outputs) if used else 0
         if hooked:
             tick = time.perf_counter()
             rows, problem = outputs.take(
@@ -155,6 +168,8 @@ class Worker:
             if problem is not None:
                 problem = problem.with_traceback(None)  # no code of the user's has a part in it
                 error = error or failures.describe_exception(problem, self.spec.sources)
+                if self._may_try_again(component):
+                    return self._try_again(component, error, hooked=hooked)
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
         measures = (started, wall, *self.meter.read(wall), disk)
@@ -209,24 +224,46 @@ class Worker:
         stdout, stderr = self.capture.settle()
         head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
             records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
-            self.spec.attempt + self.spec.resumes.get(component, 0),
+            self.spec.attempts.number(component),
             self.spec.node,
             *measures[:4],
         )
         if measures[4]:
             head += ',"disk_kb":%d' % measures[4]
         head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
+        notes = [*notes, self.spec.attempts.note(self.directory, component)]
         left = failures.list_scratch(self.scratch) if used else []
         if error is None:
             assert encoded is not None
             tail = self._output(component, encoded)
             if left:
-                notes = [*notes, ',"scratch":' + json.dumps(left)]
+                notes.append(',"scratch":' + json.dumps(left))
         else:
             error.setdefault("scratch", left)
             self._write_environment()
             tail = ',"error":' + json.dumps(error)
         self.capture.append(head + "".join(notes) + tail + "}")
+
+    def _may_try_again(self, component: int) -> bool:
+        """Tell whether another attempt at a component that has failed is due, and can be of any use."""
+        attempts = self.spec.attempts
+        return attempts.are_left(component) and (self.load_error is None or attempts.elsewhere)
+
+    def _try_again(self, component: int, error: dict[str, Any], *, hooked: bool) -> bytes:
+        """Note a failed attempt and what it has printed, and drop the files that it has handed over."""
+        self.spec.attempts.fail(self.directory, component, error, *self.capture.settle())
+        if hooked:
+            outputs.drop(self.base, self.directory, component)
+            if os.path.exists(self.place.checkpoint):
+                self.saved.add(component)
+        self.meter.start()
+        if self._is_used():
+            self._clean_scratch()
+        if self.timed_out:
+            return DONE  # with the component on the board: the supervisor sees to it
+        self.board.end()
+        self.spec.after_component(None)
+        return PUT_OFF if self.spec.attempts.elsewhere else _AGAIN
 
     def _hold(self, component: int, hold: Held) -> bytes:
         """Note why a component cannot begin."""
@@ -255,6 +292,8 @@ class Worker:
                 packages.use(self.spec.packages, self.spec.python)
             self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
             self.meter.skip_time()  # a component's own begins with its call
+            if self.alarm is not None:
+                self.alarm.install()
             self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (
@@ -293,17 +332,25 @@ class Worker:
                 raise
 
     def _is_used(self) -> bool:
-        """Tell whether the scratch directory is not empty, as it is after most functions."""
+        """Tell whether the scratch directory is not as it was made, which it is after most functions.
+
+        Whatever becomes of an entry in it changes its time, and so do the functions that hand files over.
+        """
         try:
-            with os.scandir(self.scratch) as entries:
-                return next(entries, None) is not None
+            status = os.stat(self.scratch)
         except OSError:
             return True
+        return status.st_mtime_ns != self.unused.st_mtime_ns or status.st_mode != self.unused.st_mode
+
+    def _make_scratch(self) -> None:
+        os.makedirs(self.scratch, exist_ok=True)
+        os.utime(self.scratch, (_LONG_AGO, _LONG_AGO))
+        self.unused = os.stat(self.scratch)
 
     def _clean_scratch(self) -> None:
         os.chdir(self.directory)
         remove_tree(self.scratch)
-        os.makedirs(self.scratch, exist_ok=True)
+        self._make_scratch()
 
     def _output(self, component: int, encoded: values.Encoded) -> str:
         parts = []

@@ -72,21 +72,21 @@ def directory() -> Path:
     return prefix.cache_dir() / "pool"
 
 
-def start() -> Pool:
-    """Return our own pool, started anew unless it runs with the present settings and answers."""
+def start(home: Path | None = None) -> Pool:
+    """Return our own pool, or one in another directory, started anew unless it runs as it should and answers."""
     refuse_root()
-    home = directory()
+    home = home or directory()
     home.parent.mkdir(parents=True, exist_ok=True)
     programs = prefix.find()
     pool = Pool(home / "condor_config", programs)
     parts = equipment.find()
     wanted = config.text(home, programs, parts)
     with FileLock(home.parent / "pool.lock"):
-        if master_pid() is not None and pool.config.read_text(encoding="utf-8") == wanted:
+        if master_pid(home) is not None and pool.config.read_text(encoding="utf-8") == wanted:
             with contextlib.suppress(PoolError):
                 probe.ask(pool.config)
                 return pool
-        end_daemons()
+        end_daemons(home)
         shutil.rmtree(home, ignore_errors=True)
         lay_out(home, wanted)
         parts.complete(programs.libexec)
@@ -94,7 +94,7 @@ def start() -> Pool:
         try:
             probe.ask(pool.config, wait=READY_S)
         except PoolError as error:
-            end_daemons()
+            end_daemons(home)
             message = f"the pool did not come up within {READY_S:.0f} s ({error}); see {home / 'log'}"
             raise PoolError(message) from error
     return pool
@@ -130,7 +130,7 @@ def launch(home: Path, programs: prefix.Programs, env: dict[str, str]) -> None:
 
 def running() -> Pool | None:
     """Return our own pool if its master runs."""
-    if master_pid() is None:
+    if master_pid(directory()) is None:
         return None
     return Pool(directory() / "condor_config", prefix.find())
 
@@ -141,21 +141,21 @@ def stop() -> bool:
     if not home.parent.is_dir():
         return False
     with FileLock(home.parent / "pool.lock"):
-        return any([end_daemons(), equipment.stop()])
+        return any([end_daemons(home), equipment.stop()])
 
 
-def master_pid() -> int | None:
-    """Return the process id of our pool's master, None where it is gone."""
+def master_pid(home: Path) -> int | None:
+    """Return the process id of a pool's master, None where it is gone."""
     try:
-        pid = int((directory() / "master.pid").read_text(encoding="utf-8"))
+        pid = int((home / "master.pid").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return pid if pid in daemons() else None
+    return pid if pid in daemons(home) else None
 
 
-def daemons() -> dict[int, str]:
-    """Return the process ids and names of all daemons that were started with our pool's configuration."""
-    mark = b"CONDOR_CONFIG=" + os.fsencode(directory() / "condor_config")
+def daemons(home: Path) -> dict[int, str]:
+    """Return the process ids and names of all daemons that were started with a pool's configuration."""
+    mark = b"CONDOR_CONFIG=" + os.fsencode(home / "condor_config")
     found = {}
     for process in Path("/proc").iterdir():
         # Processes end at any time, and those of other users show no environment.
@@ -167,15 +167,15 @@ def daemons() -> dict[int, str]:
     return found
 
 
-def end_daemons() -> bool:
-    """End our pool's daemons, the master first so that it can end the others, and return whether there were any."""
-    there = daemons()
-    master = master_pid()
+def end_daemons(home: Path) -> bool:
+    """End a pool's daemons, the master first so that it can end the others, and return whether there were any."""
+    there = daemons(home)
+    master = master_pid(home)
     if master is not None:
         signal_all([master], signal.SIGQUIT)
-        wait_gone(STOP_S)
-    signal_all(daemons(), signal.SIGKILL)
-    wait_gone(STOP_S)
+        wait_gone(home, STOP_S)
+    signal_all(daemons(home), signal.SIGKILL)
+    wait_gone(home, STOP_S)
     return bool(there)
 
 
@@ -186,8 +186,8 @@ def signal_all(pids: list[int] | dict[int, str], number: signal.Signals) -> None
             os.kill(pid, number)
 
 
-def wait_gone(seconds: float) -> None:
-    """Wait until none of our pool's daemons is left, at most so many seconds."""
+def wait_gone(home: Path, seconds: float) -> None:
+    """Wait until none of a pool's daemons is left, at most so many seconds."""
     until = time.monotonic() + seconds
-    while daemons() and time.monotonic() < until:
+    while daemons(home) and time.monotonic() < until:
         time.sleep(0.1)

@@ -210,8 +210,12 @@ def query_ads(kind: str, constraint: str = "true", projection: Sequence[str] = (
     return [Ad(ad) for ad in found]
 
 
-def query_jobs(constraint: str, projection: Sequence[str] = ()) -> list[Ad]:
-    """Return the jobs that the schedd has; raises EngineError."""
+def query_jobs(constraint: str, projection: Sequence[str] = (), *, clusters: bool = False) -> list[Ad]:
+    """Return the jobs that the schedd has, with their clusters if these are asked for; raises EngineError."""
     schedd = locate_schedd()
+    options = bindings().QueryOpts
     with translated("the schedd does not answer"):
-        return [Ad(ad) for ad in schedd.query(constraint, list(projection))]
+        found = schedd.query(
+            constraint, list(projection), opts=options.IncludeClusterAd if clusters else options.Default
+        )
+    return [Ad(ad) for ad in found]

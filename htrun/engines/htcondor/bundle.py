@@ -47,11 +47,14 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         for file in sorted(directory.sources.rglob("*"))
         if file.is_file()
     }
+    options = directory.info.get("options", {})
     job = {
         "reference": directory.info["target"]["reference"],
         "sources": list(sources),
         "python": directory.info.get("versions", {}).get("python"),
-        "max_failures": directory.info.get("options", {}).get("max_failures", 0),
+        "max_failures": options.get("max_failures", 0),
+        "retries": options.get("retries", 0),
+        "timeout": options.get("timeout"),
         **directory.delivered["runner"],
     }
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Nodes
-from htrun.engines.htcondor import eventlog, machines, pilot, planning, resources, transfer, waiting
+from htrun.engines.htcondor import elsewhere, eventlog, machines, pilot, planning, resources, transfer, waiting
 from htrun.engines.htcondor.bindings import (
     bindings,
     configuration_problem,
@@ -24,6 +24,7 @@ from htrun.engines.htcondor.jobs import (
     SUBMISSION_ATTRIBUTE,
     format_description,
     map_constraint,
+    place_constraint,
     stage_again,
     submit_description,
     write_jobs,
@@ -34,6 +35,7 @@ from htrun.exceptions import EngineError
 from htrun.logs import get_logger
 from htrun.options import cut
 from htrun.submissions import Submission
+from htrun.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -53,7 +55,6 @@ _JOB_ACTIONS: dict[Action, str] = {
     "pause": "Suspend",
     "resume": "Continue",
     "vacate": "Vacate",
-    "remove": "Remove",
 }
 """The names of the bindings' ``JobAction``."""
 _NO_CLUSTER = 0
@@ -110,7 +111,7 @@ class HTCondorEngine:
         self._check()
         machines.check(machines.needed(directory))
         with directory.lock("submit"):
-            self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            self._remove_strays(directory)  # raises if the schedd does not answer
             self._complete(directory)  # or else its jobs would be taken for those of this one
             known = directory.submissions_size()
             submission = self._plan(directory, components, followed=followed)
@@ -212,11 +213,14 @@ class HTCondorEngine:
             directory.info,
             submission,
             str(directory.inner),
-            machines.with_requirement(directory.delivered["submit"], machines.needed(directory)),
+            elsewhere.with_retries(
+                machines.with_requirement(directory.delivered["submit"], machines.needed(directory)), directory
+            ),
             directory.variadic_options,
             directory.delivery_names(),
             items[0],
         )
+        description |= planning.throttles(directory)
         (directory.inner / f"submit.{submission.submission}.sub").write_text(
             format_description(description), encoding="utf-8", errors="surrogateescape"
         )
@@ -284,12 +288,24 @@ class HTCondorEngine:
         constraint = map_constraint(directory)
         if action == "vacate":
             self._resume(schedd, constraint, reason)
+        if action == "remove":
+            self._remove(schedd, constraint, reason)
+            return
         with translated(f"cannot {action} the jobs"):
             # Without a code, here 0, the bindings lose the reason of a hold.
             why = (reason, 0) if action == "hold" else reason
             schedd.act(getattr(bindings().JobAction, _JOB_ACTIONS[action]), constraint, why)
-        if action != "remove":
-            return
+
+    def _remove_strays(self, directory: MapDirectory) -> None:
+        """Remove the jobs of a map that was in the same place, and was deleted by hand: theirs would end up here."""
+        schedd = locate_schedd()
+        strays = place_constraint(directory)
+        if self._has_jobs(schedd, strays):
+            self._remove(schedd, strays, "the directory of its map was deleted")
+
+    def _remove(self, schedd: Any, constraint: str, reason: str) -> None:
+        with translated("cannot remove the jobs"):
+            schedd.act(bindings().JobAction.Remove, constraint, reason)
         deadline = time.monotonic() + _REMOVE_SECONDS
         while self._has_jobs(schedd, constraint):
             if time.monotonic() > deadline:
@@ -326,6 +342,16 @@ class HTCondorEngine:
             name = {"request_memory": "RequestMemory", "request_disk": "RequestDisk"}[attribute]
             with translated(f"cannot change {name} of the jobs"):
                 locate_schedd().edit(map_constraint(directory), name, str(value))
+            late = waiting.late_jobs(directory)
+            if late:  # neither these nor their cluster can be edited
+                raise EngineError(
+                    f"{name} was changed, but {count(late, 'job')} that HTCondor has not made yet will ask for what "
+                    "was asked at first: edit them when they are there"
+                )
+
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:
+        """Keep jobs of the map that have not started off machines; see ``Engine``."""
+        return elsewhere.exclude(directory, machines)
 
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell why no slot takes the map's idle jobs; see ``Engine``."""

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Transfers
-from htrun.engines.htcondor.bindings import bindings, locate_schedd, schedd_name, translated
+from htrun.engines.htcondor.bindings import bindings, query_jobs, schedd_name
 from htrun.engines.htcondor.jobs import STAGE, map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.state import EventKind, JobEvent
+from htrun.state import ComponentStatus, EventKind, JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _QUIET_SECONDS = 10.0
 _MAX_PAUSE_SECONDS = 600.0
+_NEXT_JOB = "JobMaterializeNextProcId"
+"""What a cluster whose jobs are made late has until all are made: the number of the next one."""
 
 
 def events_file(directory: MapDirectory) -> Path:
@@ -43,6 +45,9 @@ class HTCondorEvents:
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
         self._kinds: dict[int, EventKind] = {}
+        self._cluster_kinds: dict[int, EventKind] = {}
+        self._made: dict[int, int] = {}
+        """How many jobs HTCondor has made of a cluster, where it makes them late."""
         self._dropped_at = -1  # the size of the list of submissions
 
     @property
@@ -52,24 +57,59 @@ class HTCondorEvents:
 
     def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:  # noqa: ARG002
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
-        events = list(self._new())
+        events = list(self._new(jobs))
         events += self._dropped()
         yield from events
         yield from self._lost(jobs, events)
 
-    def _new(self) -> Iterator[JobEvent]:
+    def _new(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
         path = events_file(self._directory)
         if not path.exists() or path.stat().st_size == self._cursor[0]:
             return  # the bindings take long to import
         if self._log is None:
             types = bindings().JobEventType
             self._kinds = {int(getattr(types, name)): kind for name, kind in _KINDS.items()}
-            self._log = RawLog(path, self._kinds, *self._cursor)
+            self._cluster_kinds = {int(getattr(types, name)): kind for name, kind in _CLUSTER_KINDS.items()}
+            self._made = self._made_before(jobs)
+            self._log = RawLog(path, [*self._kinds, *self._cluster_kinds], *self._cursor)
         for event in self._log.new():
+            if event.proc < 0:
+                yield from self._of_cluster(event, self._log.position)
+                continue
             job_event = self._translate(event, self._log.position)
             if job_event is not None:
+                if job_event.kind is EventKind.SUBMIT:
+                    self._made[int(event.cluster)] = int(event.proc) + 1
                 yield job_event
         self._cursor = self._log.offset, self._log.position
+
+    def _made_before(self, jobs: Mapping[int, JobState]) -> dict[int, int]:
+        """Return how many jobs of each cluster are known to have been made."""
+        made = {}
+        for submission in self._directory.read_submissions() if jobs else ():
+            numbers = range(submission.first_job, submission.first_job + submission.jobs)
+            known = (n for n in reversed(numbers) if n in jobs and jobs[n].status is not ComponentStatus.UNMATERIALIZED)
+            if submission.cluster is not None:
+                made[submission.cluster] = next(known, submission.first_job - 1) - submission.first_job + 1
+        return made
+
+    def _of_cluster(self, event: Any, position: int) -> Iterator[JobEvent]:
+        """Yield what an event of a whole cluster means for those of its jobs that HTCondor has not made yet."""
+        kind = self._cluster_kinds.get(int(event.type))
+        if kind is None:
+            return
+        cluster = int(event.cluster)
+        submission = self._submission(cluster)
+        for job in range(submission.first_job + self._made.get(cluster, 0), submission.first_job + submission.jobs):
+            yield JobEvent(
+                job,
+                kind,
+                float(event.timestamp),
+                position,
+                components=submission.chunk(job) if kind is EventKind.PUT_OFF or kind.is_final else None,
+                reason=str(event.get("Reason") or "HTCondor gave no reason") if kind is EventKind.HELD else None,
+                code=event.get("HoldCode"),
+            )
 
     def _dropped(self) -> Iterator[JobEvent]:
         """Yield the end of what was never submitted and never will be."""
@@ -94,7 +134,7 @@ class HTCondorEvents:
         self._next_question = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
         over = {job for job, state in jobs.items() if state.is_over} | {e.job for e in events if e.kind.is_final}
-        unfinished = {
+        unfinished: dict[tuple[int, int], tuple[Submission, int]] = {
             (submission.cluster, job - submission.first_job): (submission, job)
             for submission in self._directory.read_submissions()
             for job in range(submission.first_job, submission.first_job + submission.jobs)
@@ -103,15 +143,15 @@ class HTCondorEvents:
         try:
             if schedd_name() not in {submission.schedd for submission, _ in unfinished.values()}:
                 return  # none are left, or they are another schedd's
-            with translated("the schedd does not answer"):
-                found = locate_schedd().query(map_constraint(self._directory), ["ClusterId", "ProcId"])
+            found = query_jobs(map_constraint(self._directory), ["ClusterId", "ProcId", _NEXT_JOB], clusters=True)
         except EngineError:
             return  # it may be there again when this is asked the next time
         if time.time() - self._last_change() < _QUIET_SECONDS:
             return  # they have ended just now, and the log says how
-        queued = {(ad["ClusterId"], ad["ProcId"]) for ad in found}
+        queued = {(ad.get("ClusterId"), ad.get("ProcId")) for ad in found}
+        late = {ad.get("ClusterId"): int(ad.get(_NEXT_JOB)) for ad in found if ad.get(_NEXT_JOB) is not None}
         for place, (submission, job) in unfinished.items():
-            if place not in queued:
+            if place not in queued and place[1] < late.get(place[0], submission.jobs):
                 yield JobEvent(
                     job,
                     EventKind.ABORTED,
@@ -213,6 +253,14 @@ _KINDS = {
     "JOB_ABORTED": EventKind.ABORTED,
     "IMAGE_SIZE": EventKind.IMAGE_SIZE,
 }
+
+_CLUSTER_KINDS = {
+    "CLUSTER_SUBMIT": EventKind.PUT_OFF,
+    "FACTORY_PAUSED": EventKind.HELD,
+    "FACTORY_RESUMED": EventKind.PUT_OFF,
+    "CLUSTER_REMOVE": EventKind.ABORTED,
+}
+"""Of clusters whose jobs are made late: as many at a time as ``max_materialize`` and ``max_idle`` allow."""
 
 
 def _reason(event: Any, kind: EventKind) -> str | None:

@@ -28,6 +28,7 @@ _USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
 _RETRIES = {"on_exit_remove", "max_retries", "retry_until"}
 """Options by which users say themselves which jobs run again."""
+_ON_EXIT_REMOVE = "ExitBySignal =!= true || NumJobCompletions > 2"  # else its machine may be to blame
 _REMAPS = {"My.TransferInputRemaps": "htrun_input_remaps", "transfer_output_remaps": "htrun_output_remaps"}
 """Names in the item data of what only some submissions need."""
 
@@ -35,6 +36,13 @@ _REMAPS = {"My.TransferInputRemaps": "htrun_input_remaps", "transfer_output_rema
 def map_constraint(directory: MapDirectory) -> str:
     """Return the ClassAd expression that is true for the jobs of a map."""
     return f'{MAP_ATTRIBUTE} == "{directory.info["uid"]}"'
+
+
+def place_constraint(directory: MapDirectory) -> str:
+    """Return the constraint for the jobs of other maps whose results go to the same place."""
+    place = f"{directory.jobs}/".replace("\\", "\\\\").replace('"', '\\"')
+    others = f'{MAP_ATTRIBUTE} =!= undefined && {MAP_ATTRIBUTE} != "{directory.info["uid"]}"'
+    return f'{others} && substr(Iwd, 0, {len(os.fsencode(place))}) == "{place}"'
 
 
 def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str, str]]:
@@ -205,7 +213,7 @@ def submit_description(
         "error": wire.RUNNER_LOG,
         "log": escape(f"{inner}/events.log"),
         "want_io_proxy": "true",  # see htrun.runner.access_point
-        "on_exit_remove": "ExitBySignal =!= true || NumJobCompletions > 2",  # else its machine may be to blame
+        "on_exit_remove": delivery.get("on_exit_remove", _ON_EXIT_REMOVE),
         "request_cpus": "1",
         f"My.{MAP_ATTRIBUTE}": f'"{info["uid"]}"',
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
@@ -215,6 +223,7 @@ def submit_description(
     options |= {key: f"$({_item_variable(number)})" for number, key in enumerate(variadic)}
     if _RETRIES & options.keys():
         del ours["on_exit_remove"]
+        ours.pop(f"My.{wire.MAX_COMPLETIONS}", None)
     for key in ours:
         # Reserved options were refused when they were given; what is left is a delivery's own.
         if key in options and key not in _USERS:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from htrun import history
 from htrun.engines.htcondor import chunks, pilot
-from htrun.engines.htcondor.bindings import query_ads
+from htrun.engines.htcondor.bindings import query_ads, query_jobs
 from htrun.engines.htcondor.chunks import Times
+from htrun.engines.htcondor.jobs import map_constraint
 from htrun.exceptions import EngineError
 from htrun.words import count
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 _ENOUGH = 8
 """What fewer components took is not taken for what all will take without a pilot."""
+
+_SHARE = 4
+"""A pilot is no more than one in so many of the jobs that may run at once: the rest leaves room for it."""
+_HELD = 5  # of HTCondor's JobStatus
 
 
 def plan(
@@ -45,7 +50,8 @@ def plan(
     size = sum(stop - start for start, stop in components)
     times, why, is_current = _known(directory, submissions)
     if followed and not is_current and not directory.variadic_options:
-        first = pilot.chosen(size)
+        at_once = min(options.get("max_running", size) // _SHARE, options.get("max_idle", size))
+        first = pilot.chosen(size, max(1, at_once))
         if first:
             return {"components": first, "chunk_size": 1, "why": "to see what a component takes", "pilot": True}
     max_jobs = min(options.get("max_jobs", chunks.MAX_JOBS), limit)
@@ -54,6 +60,21 @@ def plan(
     if -(-size // max_jobs) == chunk_size > 1:
         why += f", and {count(max_jobs, 'job')} at the most"
     return {"components": components, "chunk_size": chunk_size, "why": why}
+
+
+def throttles(directory: MapDirectory) -> dict[str, str]:
+    """Return the submit commands that keep HTCondor from making all jobs of a submission at once; raises EngineError.
+
+    Each submission is throttled for itself, so that jobs of the map that are there already leave less for a new one.
+    """
+    options = directory.info["options"]
+    commands = {}
+    if "max_running" in options:
+        others = query_jobs(f"{map_constraint(directory)} && JobStatus != {_HELD}", ["ProcId"])
+        commands["max_materialize"] = str(max(1, options["max_running"] - len(others)))
+    if "max_idle" in options:
+        commands["max_idle"] = str(options["max_idle"])
+    return commands
 
 
 def _known(directory: MapDirectory, submissions: Sequence[Submission]) -> tuple[Times | None, str, bool]:

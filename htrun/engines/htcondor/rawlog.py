@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1000
 _READ_BYTES = 1 << 22
 _END = b"\n...\n"
-_BEGINNING = re.compile(rb"\d{3} \(\d+\.\d+\.\d+\) \d[\d/-]+[ T]\d\d:\d\d:\d\d")
+_BEGINNING = re.compile(rb"\d{3} \(\d+\.-?\d+\.\d+\) \d[\d/-]+[ T]\d\d:\d\d:\d\d")
 
 
 class RawLog:

@@ -38,11 +38,12 @@ def explain(directory: MapDirectory) -> list[str]:
     """Return why the idle jobs of a map are, a paragraph a cause; raises EngineError."""
     names = ["ClusterId", "ProcId", "JobStatus", "QDate", *_GROUPED_BY]
     jobs = query_jobs(map_constraint(directory), names)
-    if not jobs:
+    late = _late_text(directory)
+    if not jobs and not late:
         return ["The schedd has no jobs of this map: they have ended just now, or were removed, or its queue was lost."]
     idle = [job for job in jobs if job.get("JobStatus") == _IDLE]
     if not idle:
-        return [_NONE_IDLE]
+        return late or [_NONE_IDLE]
     components = _components_of(directory)
     groups: dict[tuple[str, ...], list[Ad]] = {}
     for job in idle:
@@ -71,7 +72,31 @@ def explain(directory: MapDirectory) -> list[str]:
         paragraphs.append(f"{count(number, 'component')} more wait with {len(rest)} other sets of requests.")
     if fitting is not None:
         paragraphs += _circumstances(fitting)
-    return paragraphs or [_NONE_IDLE]
+    return [*paragraphs, *late] or [_NONE_IDLE]
+
+
+def late_jobs(directory: MapDirectory) -> int:
+    """Return how many jobs of a map HTCondor has not made yet, as its limits have it; raises EngineError."""
+    if not _limits(directory):
+        return 0
+    names = ["ProcId", "TotalSubmitProcs", "JobMaterializeNextProcId"]
+    return sum(
+        int(ad.get("TotalSubmitProcs", 0)) - int(ad.get("JobMaterializeNextProcId"))
+        for ad in query_jobs(map_constraint(directory), names, clusters=True)
+        if ad.get("ProcId") is None and ad.get("JobMaterializeNextProcId") is not None
+    )
+
+
+def _limits(directory: MapDirectory) -> list[str]:
+    options = directory.info["options"]
+    return [f"--{key.replace('_', '-')} {options[key]}" for key in ("max_running", "max_idle") if key in options]
+
+
+def _late_text(directory: MapDirectory) -> list[str]:
+    """Return in words what keeps HTCondor from making jobs, where there are some that it has not made yet."""
+    number = late_jobs(directory)
+    limits = " and ".join(_limits(directory))
+    return [f"{count(number, 'job')} more will be made as others start or end: {limits}."] if number else []
 
 
 def _key(job: Ad, name: str) -> str:

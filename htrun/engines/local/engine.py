@@ -120,6 +120,10 @@ class LocalEngine:
     def edit(self, directory: MapDirectory, attribute: Attribute, value: int) -> None:
         """Do nothing; see ``Engine``."""
 
+    def exclude(self, directory: MapDirectory, machines: Collection[str]) -> list[str]:  # noqa: ARG002 (see ``Engine``)
+        """Return nothing: there is no other machine; see ``Engine``."""
+        return []
+
     def explain(self, directory: MapDirectory) -> list[str]:
         """Tell what the map's process is at; see ``Engine``."""
         from htrun.engines.local.explain import explain  # only now: hardly any run needs it

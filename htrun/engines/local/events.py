@@ -148,16 +148,26 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         drop_torn_line(str(path))
-        data = path.read_bytes() if path.exists() else b""
-        # The largest numbers, and not how many there are: a line may have been damaged.
-        self._next_job = max((int(job) for job in _JOB.findall(data)), default=-1) + 1
-        self.orders = _orders(data)
+        self._path = path
+        self._next_job = self.orders = 0
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            for block in whole_lines(file):
+                # The largest numbers, and not how many there are: a line may have been damaged.
+                self._next_job = max(self._next_job, max(map(int, _JOB.findall(block)), default=-1) + 1)
+                self.orders = max(self.orders, _orders(block))
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._running: dict[int, int] = {}
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._fd)
+
+    def is_there(self) -> bool:
+        """Tell whether the file is where it was, and neither deleted nor another map's."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def write(self, event: str, **fields: Any) -> None:
         """Append an event."""

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from htrun.engines.local.events import LocalEvents
+from htrun.index import Records
 from htrun.runner import wire
-from htrun.runner.records import recorded_components
+from htrun.runner.records import drop_torn_line
 from htrun.state import ComponentStatus, fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from htrun.runner.attempts import Attempts
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
 
 _DONE, _TODO = b"\0", b"\1"
+_RECORDED = re.compile(rb"[^\0]+")
 
 
 def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> list[tuple[int, int]]:
     """Return the components that have no record since they were submitted last, and are not held, as ranges."""
     todo = bytearray(directory.components)
-    names = [int(name) for name in directory.job_names()]
-    states = fold({}, LocalEvents(directory).read({}))
+    records = Records(directory)
+    for submission in submissions[1:]:
+        records.supersede(submission.components, submission.first_job)
+    for name in directory.job_names():
+        drop_torn_line(str(directory.job(name) / wire.RECORDS))
+        records.read(name)
+    states = fold({}, LocalEvents(directory).read({}, records.is_settled))
     ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
     for submission, end in zip(submissions, ends, strict=True):
         for start, stop in submission.components:
@@ -31,11 +40,21 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
             if state.status is ComponentStatus.HELD and submission.first_job <= int(state.records or 0) < end:
                 for start, stop in state.components:
                     todo[start:stop] = _DONE * (stop - start)
+    for found in _RECORDED.finditer(records.outcomes):
+        todo[found.start() : found.end()] = _DONE * (found.end() - found.start())
+    return _ranges(todo)
+
+
+def read_attempts(directory: MapDirectory, submissions: Sequence[Submission], attempts: Attempts) -> None:
+    """Take in which attempts have failed since components were submitted last: by a process that was killed."""
+    names = sorted(int(name) for name in directory.job_names())
+    ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
+    for submission, end in zip(submissions, ends, strict=True):
+        for start, stop in submission.components:
+            attempts.forget(range(start, stop))
         for name in names:
             if submission.first_job <= name < end:
-                for component in recorded_components(str(directory.job(name) / wire.RECORDS)):
-                    todo[component] = 0
-    return _ranges(todo)
+                attempts.read(str(directory.job(name)))
 
 
 def _ranges(todo: bytearray) -> list[tuple[int, int]]:

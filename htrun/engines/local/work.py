@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.engines.local import orders, remote
 from htrun.engines.local.events import EventLog, LocalEvents, event_log
-from htrun.engines.local.pending import unfinished
+from htrun.engines.local.pending import read_attempts, unfinished
 from htrun.engines.local.process import MAX_WORKERS, STOP, WAKE, identify, usable_cpus
-from htrun.exceptions import EngineError
+from htrun.exceptions import EngineError, MapWasRemoved
 from htrun.outputs import move
 from htrun.runner import wire
+from htrun.runner.attempts import Attempts
 from htrun.runner.calls import Calls
 from htrun.runner.files import remove_tree
 from htrun.runner.outputs import refuse_directory
@@ -43,24 +44,34 @@ def work(directory: MapDirectory) -> bool:
     """Run what is left of a map; return False if a signal stopped it for good."""
     info = directory.info
     options = info["options"]
-    workers = min(MAX_WORKERS, options.get("workers") or max(1, usable_cpus() // cpus_each(directory)))
+    most = min(MAX_WORKERS, options.get("max_running", MAX_WORKERS))
+    workers = min(most, options.get("workers") or max(1, usable_cpus() // cpus_each(directory)))
     log = EventLog(event_log(directory))
 
     def file(identifier: str) -> str:
         return str(directory.files[identifier]["path"])
 
+    def stop_if_deleted() -> None:
+        if not log.is_there():
+            supervisor.stop()  # before it does anything to another map that is made in the same place
+
     def on_event(kind: str, slot: int, components: tuple[int, int], details: dict[str, Any]) -> None:
+        stop_if_deleted()
         log.range_event(kind, slot, int(os.path.basename(supervisor.slots[slot].records)), components, details)  # noqa: PTH119
 
     submit_options = directory.submit_options
     submissions = directory.read_submissions()
     todo = unfinished(directory, submissions)
     first_job = submissions[-1].first_job
+    attempts = Attempts(options.get("retries", 0), node=os.uname().nodename)
+    read_attempts(directory, submissions, attempts)
     supervisor = Supervisor(
         Spec(
             info["target"]["reference"],
             str(directory.sources),
             file,
+            attempts=attempts,
+            timeout=options.get("timeout"),
             checkpoints=str(directory.checkpoints),
             holds=True,
             remaps=directory.remaps,
@@ -77,6 +88,7 @@ def work(directory: MapDirectory) -> bool:
         on_event=on_event,
         on_fork=_die_with_parent(),
         on_wake=lambda: _carry_out_orders(directory, submissions, supervisor, log),
+        on_look=stop_if_deleted,
     )
     interrupted = []
 
@@ -90,6 +102,8 @@ def work(directory: MapDirectory) -> bool:
     log.write("START", pid=os.getpid(), workers=min(workers, sum(stop - start for start, stop in todo)))
     identify(directory)
     supervisor.run()
+    if not log.is_there():
+        raise MapWasRemoved(info["tag"])
     remove_tree(str(directory.inner / wire.SCRATCH))
     if interrupted and STOP not in interrupted:
         raise EngineError(f"its process was ended by {signal.Signals(interrupted[0]).name}")
@@ -139,6 +153,8 @@ def _carry_out_orders(
                 submissions.append(submission)
                 for slot in supervisor.slots:
                     slot.directory = str(directory.job(submission.first_job + slot.number))
+                for start, stop in submission.components:
+                    supervisor.spec.attempts.forget(range(start, stop))
                 supervisor.add(submission.components)
         log.order_done()
 

@@ -1,0 +1,109 @@
+"""What is exported of records, cut out of many at once or one by one."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from htrun.export import Exporter
+from htrun.runner.records import record_prefix
+from htrun.state import ComponentStatus
+from htrun.store import DirectoryBuilder, MapDirectory
+from htrun.view import MapView
+
+HEAD = ',"attempt":1,"node":"n.example.org","started":1.5,"wall_s":0.1,"cpu_s":0.1,"memory_mb":30.1'
+HEAD += ',"stdout":[0,0],"stderr":[10,12]'
+LIKE_A_RECORD = json.loads(record_prefix(3, "COMPLETED") + HEAD + ',"output":[1]}')
+KINDS: dict[str, tuple[str, str]] = {
+    "a number": ("COMPLETED", HEAD + ',"output":1'),
+    "an object": ("COMPLETED", HEAD + ',"output":{"x":[1,{"y":"}"}]}'),
+    "what looks like a record": ("COMPLETED", f'{HEAD},"output":{json.dumps(LIKE_A_RECORD, separators=(",", ":"))}'),
+    "a tuple": ("COMPLETED", HEAD + ',"pickle":"gASVBwAA+/==","output":[1,2]'),
+    "a NaN": ("COMPLETED", HEAD + ',"nonfinite":2,"output":[null,null]'),
+    "no JSON": ("COMPLETED", HEAD + ',"pickle":"gASV","unexportable":"it is a set","repr":"{1}"'),
+    "a file": ("COMPLETED", HEAD + ',"output_file":"output.json"'),
+    "what was left": ("COMPLETED", HEAD + ',"scratch":[["f",3]],"output":"left"'),
+    "an older record": ("COMPLETED", ',"output":"\\u00e9"'),
+    "a strange node": ("COMPLETED", HEAD.replace("n.ex", 'n\\".ex') + ',"output":1'),
+    "an error": ("ERRORED", HEAD + ',"error":{"type":"E","message":"m","frames":[],"status":"COMPLETED","output":7}'),
+}
+
+
+def make(home: Path, kinds: list[str | None]) -> MapView:
+    """Return a map whose components have records of these kinds, in two files, some of them twice."""
+    builder = DirectoryBuilder(home)
+    builder.write_calls(b'{"x":1}' for _ in kinds)
+    info = {"format": 1, "components": len(kinds), "uid": "u", "tag": "t", "engine": "local", "options": {}}
+    builder.write_info(info)
+    directory: MapDirectory = builder.move_to(home / "t")
+    directory.append_submission({"submission": 0, "first_job": 0, "chunk_size": 1, "components": [[0, len(kinds)]]})
+    for job in (0, 1):
+        directory.job(job).mkdir()
+        (directory.job(job) / "output.json").write_text('"large"')
+    for component, kind in enumerate(kinds):
+        if kind is not None:
+            status, rest = KINDS[kind]
+            with (directory.job(component // 20 % 2) / "records.jsonl").open("a") as file:
+                file.write(record_prefix(component, status) + rest + "}\n")
+    view = MapView("t", directory)
+    view.refresh()
+    return view
+
+
+def export(view: MapView, statuses: list[ComponentStatus] | None, *, values: bool) -> tuple[Any, ...]:
+    """Return what is written, and what is said of it."""
+    exporter = Exporter(view, statuses=statuses, default="null")
+    stream = io.BytesIO()
+    exporter.write(stream, "jsonl", values_only=values)
+    return stream.getvalue(), exporter.nonfinite, exporter.unexportable
+
+
+def one_by_one(kinds: list[str | None], *, values: bool) -> bytes:
+    """Return what is to be written of completed and errored components, in the plainest way."""
+    lines = []
+    for component, kind in enumerate(kinds):
+        if kind == "an error" and not values:
+            lines.append({"component": component, "status": "ERRORED", "error": {"type": "E", "message": "m"}})
+        elif kind is not None and kind != "an error":
+            record = json.loads(record_prefix(component, "COMPLETED") + KINDS[kind][1] + "}")
+            output = "large" if kind == "a file" else record.get("output")
+            line = {"component": component, "status": "COMPLETED", "output": output}
+            if kind == "no JSON":
+                line["reason"] = "it is a set"
+            lines.append(output if values else line)
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(st.tuples(st.sampled_from([None, *KINDS]), st.integers(1, 30)), min_size=1, max_size=6),
+    values=st.booleans(),
+)
+def test_many_records_are_exported_as_one_is(kinds: list[tuple[str | None, int]], values: bool) -> None:
+    """Whatever records follow each other, what is exported of them is the same as of each alone."""
+    all_kinds = list(itertools.chain.from_iterable([kind] * number for kind, number in kinds))
+    home = Path(tempfile.mkdtemp())
+    finished = [ComponentStatus.COMPLETED, ComponentStatus.ERRORED]
+    try:
+        view = make(home, all_kinds)
+        text, nonfinite, unexportable = export(view, finished, values=values)
+        expected = one_by_one(all_kinds, values=values)
+        assert [json.loads(line) for line in text.splitlines()] == [json.loads(line) for line in expected.splitlines()]
+        assert nonfinite == 2 * all_kinds.count("a NaN")
+        assert unexportable == [c for c, kind in enumerate(all_kinds) if kind == "no JSON"]
+        for statuses in (None, [ComponentStatus.ERRORED], [ComponentStatus.COMPLETED]):
+            at_once = export(view, statuses, values=values)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("htrun.export._WORTH_CUTTING", 1_000)
+                assert export(view, statuses, values=values) == at_once
+    finally:
+        shutil.rmtree(home)
