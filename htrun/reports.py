@@ -218,6 +218,8 @@ class ErrorReport:
         if record.data.get("attempt", 1) > 1:
             parts.append(f"attempt {record.data['attempt']}")
         parts.append(f"after {duration(record.data.get('wall_s', 0.0))}")
+        if "memory_mb" in record.data:
+            parts.append(f"peak memory {record.data['memory_mb']:,.0f} MB")
         parts += [f"transfer {text}" for text in transfer_times(record.data, None)]
         return f"[{', '.join(parts)}]"
 

@@ -38,5 +38,6 @@ def usage(tags: Sequence[str], patterns: Sequence[str], all_: bool, format_: str
     elif format_ == "csv":
         click.echo(usages.to_csv(rows), nl=False)
     else:
-        click.echo("\n\n".join(row.text(sys.stdout.encoding) for row in rows))
+        for number, row in enumerate(rows):
+            click.echo(("\n" if number else "") + row.text(sys.stdout.encoding))
     return ExitCode.OK

@@ -62,6 +62,7 @@ def test_the_memory_of_a_component_is_its_own(shell: Shell) -> None:
         memory
     )
     assert not any("disk_kb" in record for record in found)
+    assert f"peak memory {memory[6]:,.0f} MB" in shell("errors", "t").stdout
 
 
 def test_the_disk_space_of_a_component(shell: Shell) -> None:
@@ -118,6 +119,7 @@ def test_usage_of_what_has_not_run_yet(local: Shell) -> None:
     local("m.py:f", "--tag", "t", "--detach")
     assert local("usage", "t").lines == ["t: what 0 of 1 component of m.py:f used"]
     assert usage(local)["proposal"] == {}
+    assert not local("usage", "-p", "no such*").stdout
 
 
 def submitted(shell: Shell) -> dict[str, str]:
