@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
 
 _POLL_SECONDS = 0.02
+_LIVE_SECONDS = 0.1  # between looks at a local run, whose workers need the processors themselves
+_END_SECONDS = 0.01
 _MAX_POLL_SECONDS = 0.5
 _REST = 4  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
@@ -111,7 +113,7 @@ class MapControl(MapView):
                 self.engine.let_go(self.directory)
 
     def _watch(self) -> Iterator[bool]:
-        pause = _POLL_SECONDS
+        pause = first = _LIVE_SECONDS if self.engine.records_are_live else _POLL_SECONDS
         seen: object = None
         while True:
             began = time.monotonic()
@@ -122,8 +124,17 @@ class MapControl(MapView):
             yield changed
             if not active:
                 return
-            pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
-            time.sleep(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
+            pause = first if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
+            self._rest(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
+
+    def _rest(self, seconds: float) -> None:
+        """Let some seconds pass, or what is left of a local run: its end is seen without a look at the map."""
+        live = self.engine.records_are_live
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _END_SECONDS) if live else left)
+            if live and not self.engine.is_working(self.directory):
+                return
 
     def _look(self) -> bool:
         self.engine.advance(self.directory)

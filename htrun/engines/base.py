@@ -1,9 +1,10 @@
-"""The protocol that engines follow, and how they are found (entry point group ``htrun.engines``)."""
+"""The protocol that engines follow, and how they are found: htrun's own, and those of the entry points."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
@@ -211,24 +212,32 @@ class Engine(Protocol):
         ...
 
 
-@cache  # finding them takes as long as all else that a look at a map that has ended does
-def _engines() -> dict[str, EntryPoint]:
-    from importlib_metadata import entry_points  # only now: it costs start-up time
+_OWN = {"local": ("htrun.engines.local", "LocalEngine"), "htcondor": ("htrun.engines.htcondor", "HTCondorEngine")}
+
+
+@cache
+def _others() -> dict[str, EntryPoint]:
+    from importlib_metadata import entry_points  # only now: a look at all that is installed costs start-up time
 
     return {point.name: point for point in entry_points(group="htrun.engines")}
 
 
 def engine_names() -> list[str]:
     """Return what an engine may be called, ``auto`` included."""
-    return ["auto", *sorted(_engines())]
+    return ["auto", *sorted({*_OWN, *_others()})]
 
 
 def get_engine(name: str) -> Engine:
     """Return the engine of this name; raise UnknownEngine with the names there are."""
-    engines = _engines()
-    if name not in engines:
-        raise UnknownEngine(f"there is no engine {name!r}; there are auto, {', '.join(sorted(engines))}")
-    make: Callable[[], Engine] = engines[name].load()
+    make: Callable[[], Engine]
+    if name in _OWN:
+        module, of_engine = _OWN[name]
+        make = getattr(import_module(module), of_engine)
+    else:
+        others = _others()
+        if name not in others:
+            raise UnknownEngine(f"there is no engine {name!r}; there are {', '.join(engine_names())}")
+        make = others[name].load()
     return make()
 
 

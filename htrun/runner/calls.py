@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PATH_KEY = "$path"
 _QUOTED_KEY = '"%s"' % PATH_KEY
-_parse = json.JSONDecoder().decode
+_parse = json.JSONDecoder().raw_decode
 
 
 def decode_call(
@@ -92,7 +92,8 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
         From where a file lands to what the function gets for it.
     """
     if _QUOTED_KEY not in text:  # the key is always written like this, never with escapes
-        return _parse(text)
+        value, end = _parse(text)
+        return value if end == len(text) else json.loads(text)
 
     def revive(item: dict[str, Any]) -> object:
         if PATH_KEY not in item:

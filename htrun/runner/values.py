@@ -102,6 +102,8 @@ def _is_text(text: str) -> bool:
 def encode(value: Any) -> Encoded:
     """Return the wire forms of an output; raises whatever pickling it raises."""
     try:
+        if type(value) is int:  # so common, and so simple, that the encoder's own work is most of it
+            return Encoded(json=repr(value))
         if is_exact(value):
             text = _dumps(value)
             if _is_text(text):

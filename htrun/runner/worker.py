@@ -344,7 +344,7 @@ class Worker:
 
     def _make_scratch(self) -> None:
         os.makedirs(self.scratch, exist_ok=True)
-        os.utime(self.scratch, (_LONG_AGO, _LONG_AGO))
+        os.utime(self.scratch, (time.time(), _LONG_AGO))
         self.unused = os.stat(self.scratch)
 
     def _clean_scratch(self) -> None:
@@ -353,6 +353,8 @@ class Worker:
         self._make_scratch()
 
     def _output(self, component: int, encoded: values.Encoded) -> str:
+        if encoded.pickle is None and encoded.json is not None and len(encoded.json) <= wire.INLINE_LIMIT:
+            return ',"output":' + encoded.json
         parts = []
         if encoded.nonfinite:
             parts.append(',"nonfinite":%d' % encoded.nonfinite)
