@@ -38,7 +38,7 @@ lint: set-up ## check style, types and layers
 # The run may be in a copy of the work tree: its results come through standard output.
 .PHONY: bench
 bench: python ## measure htrun and its peers, those on a real HTCondor pool included
-	@file=benchmarks/results/$$(date -u +%Y%m%dT%H%M%SZ).json; \
+	@mkdir -p benchmarks/results; file=benchmarks/results/$$(date -u +%Y%m%dT%H%M%SZ).json; \
 	BENCH_COMMIT=$$(git describe --always --dirty 2> /dev/null) $(PYTHON) -m tests.tools.as_user bench-run > $$file.part && \
 	mv $$file.part $$file && echo "$$file has all timings" || { rm -f $$file.part; exit 1; }
 

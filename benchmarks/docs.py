@@ -1,4 +1,4 @@
-"""Put the tables and the plot of a run into docs/performance.md."""
+"""Put the tables and the plot of a run into docs/performance.md, and keep the run that it shows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs/performance.md"
 PLOT = PAGE.with_suffix(".svg")
+REFERENCE = ROOT / "benchmarks/results/reference.json"
 BEGIN, END = "<!-- by `python -m benchmarks docs` from here -->", "<!-- to here -->"
 
 
 def write(results: Results) -> None:
-    """Write the plot, and the part of the page between the marks."""
+    """Write the reference, the plot, and the part of the page between the marks."""
+    REFERENCE.write_text(results.to_json(), encoding="utf-8")
     plot(results)
     page = PAGE.read_text(encoding="utf-8")
-    part = f"{BEGIN}\n{report.text(results)}{END}"
+    image = f"![time per component against the number of components]({PLOT.name})"
+    part = f"{BEGIN}\n\n{image}\n{report.text(results)}{END}"
     PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: part, page, flags=re.DOTALL), encoding="utf-8")
 
 
