@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
+from collections import Counter
 from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,8 @@ class Statuses:
         self.submissions: list[Submission] = []
         self._submissions_size = -1
         self.codes = bytearray(self._base)
+        self._counted: bytearray | None = None
+        self._counts: Counter[ComponentStatus] = Counter()
 
     def refresh(self) -> bool:
         """Read what is new; tell whether anything is."""
@@ -78,6 +81,13 @@ class Statuses:
         if is_new:
             self.codes = self._resolve()
         return is_new
+
+    def counts(self) -> Counter[ComponentStatus]:
+        """Return how many components are in each status."""
+        if self._counted is not self.codes:  # which are never changed, but made anew
+            self._counted = self.codes
+            self._counts = Counter({status: n for status in STATUSES if (n := self.codes.count(CODES[status]))})
+        return self._counts.copy()
 
     def _read_records(self) -> bool:
         if self._engine.records_are_live:

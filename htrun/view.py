@@ -235,7 +235,7 @@ class MapView:
         """Return how many components are in each status, as of the last refresh."""
         if self._header is not None:
             return Counter({ComponentStatus(status): number for status, number in self._header["counts"].items()})
-        return Counter({status: n for status in STATUSES if (n := self._codes.count(CODES[status]))})
+        return self._statuses.counts()
 
     def components_with(self, *statuses: ComponentStatus, start: int = 0, stop: int | None = None) -> Iterator[int]:
         """Yield the components that are in one of these statuses, of a range of them or all, in order."""
