@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from htrun.engines.htcondor import pilot
+from htrun.engines.htcondor import pilot, planning
 from htrun.engines.htcondor.chunks import Times, chunk_size
 from htrun.submissions import Submission
 
@@ -168,3 +168,12 @@ def test_what_a_pilot_tells(watched: tuple[pilot.Pilot, Log], tmp_path: Path) ->
     log.add(TERMINATED, 2, 101.0)
     made.look()
     assert made.times(105.0) == Times(3.0, 5.0)
+
+
+def test_files_behind_urls_share_no_jobs() -> None:
+    """Some URLs cannot be in the same job, so nothing is tried out with them: each component is a job."""
+    directory: Any = SimpleNamespace(
+        info={"options": {}}, files={"f0": {"path": "s3://bucket/a"}}, variadic_options={}, submit_options={}
+    )
+    plan = planning.plan(directory, [], ((0, 100),), 20_000, followed=True)
+    assert plan == {"components": ((0, 100),), "chunk_size": 1, "why": "with files behind URLs"}

@@ -11,6 +11,7 @@ from htrun.engines.htcondor.bindings import query_ads, query_jobs
 from htrun.engines.htcondor.chunks import Times
 from htrun.engines.htcondor.jobs import map_constraint
 from htrun.exceptions import EngineError
+from htrun.urls import is_url
 from htrun.words import count
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def plan(
         return {"components": components, "chunk_size": options["chunk_size"], "why": "as asked"}
     size = sum(stop - start for start, stop in components)
     times, why, is_current = _known(directory, submissions)
+    if any(is_url(file["path"]) for file in directory.files.values()):  # some of which no job can have together
+        times, why, is_current = None, "with files behind URLs", True
     if followed and not is_current and not directory.variadic_options:
         at_once = min(options.get("max_running", size) // _SHARE, options.get("max_idle", size))
         first = pilot.chosen(size, max(1, at_once))
