@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from htrun import __version__
+from htrun import __version__, private
 from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, brings_packages, get_delivery
@@ -134,6 +134,8 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
     made = _missing_parents(request.results)
     builder: DirectoryBuilder | None = None
     try:
+        if not request.named:
+            private.make(request.results)
         builder = DirectoryBuilder(request.results)
         asked = asked_options(request, settings)
         count = builder.write_calls(InputFiles(asked, files, Path.cwd()).attach(calls))

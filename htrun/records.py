@@ -52,8 +52,7 @@ class Record:
         if at >= 0:
             return self.line[at + 10 : -1]
         if self.line.find(b',"output_file":') >= 0:
-            file = self.directory / str(self.data["output_file"])
-            return file.read_bytes()
+            return self._side_file("output_file")
         return None
 
     def value(self) -> Any:
@@ -72,11 +71,22 @@ class Record:
         if "pickle" in data:
             return _loads(base64.b64decode(data["pickle"]), data.get("python"))
         if "pickle_file" in data:
-            return _loads((self.directory / data["pickle_file"]).read_bytes(), data.get("python"))
+            return _loads(self._side_file("pickle_file"), data.get("python"))
         output = self.output_json()
         if output is None:
             raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
         return json.loads(output)
+
+    def _side_file(self, key: str) -> bytes:
+        """Read a file beside the records that this one names; raises InvalidOutputStatus if it leads elsewhere."""
+        name = self.data[key]
+        if not isinstance(name, str) or _SIDE_FILE.fullmatch(name) is None or (self.directory / name).is_symlink():
+            component = self.data.get("component")
+            raise InvalidOutputStatus(
+                f"the output of component {component} is not read: its record says that it is in {name!r}, which is "
+                f"no file of its job; whoever wrote that to {self.directory / wire.RECORDS} was not htrun"
+            )
+        return (self.directory / name).read_bytes()
 
     def printed(self, stream: str) -> bytes:
         """Return what the component printed to ``stdout`` or ``stderr``."""
@@ -128,6 +138,8 @@ def _loads(pickled: bytes, python: str | None) -> Any:
 
 _NONE, _COMPLETED, _ERRORED = 0, 1, 2
 _OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
+
+_SIDE_FILE = re.compile(rf"{re.escape(wire.SIDE_FILE)}\d+\.(json|pickle)")
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from htrun import private
 from htrun.exceptions import InvalidTag, TagAlreadyExists, TagNotFound
 from htrun.store import MapDirectory, read_json, write_json
 
@@ -61,14 +62,10 @@ class TagRegistry:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def _make(self) -> None:
-        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from changing the registry meanwhile."""
-        self._make()
+        private.make(self.directory)
         with FileLock(self.directory / ".lock"):
             yield
 
@@ -79,7 +76,7 @@ class TagRegistry:
         It may be held for as long as an engine takes, so it is not the registry's; a few locks are shared by all tags,
         so that no file has to be left for each. Whoever needs both takes this one first.
         """
-        self._make()
+        private.make(self.directory)
         with ExitStack() as stack:
             for number in sorted({zlib.crc32(os.fsencode(tag)) % _TAG_LOCKS for tag in tags}):
                 stack.enter_context(FileLock(self.directory / f".lock-{number}"))
@@ -90,7 +87,14 @@ class TagRegistry:
         return self.directory / tag
 
     def entry(self, tag: str) -> tuple[str, Path] | None:
-        """Return the uid and the path that a tag stands for, be there such a map or not; None for no such tag."""
+        """Return the uid and the path that a tag stands for, be there such a map or not; None for no such tag.
+
+        Raises
+        ------
+        NotPrivate
+            If somebody else could have written it.
+        """
+        private.check(self.directory)
         try:
             entry = read_json(self.tag_file(check_tag(tag)))
             return str(entry["uid"]), self.directory.parent / entry["path"]
