@@ -25,6 +25,7 @@ from htrun.view import MapView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -57,6 +58,8 @@ _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
 """The statuses that no component has any more when an action has taken effect."""
 _OLD = "old."
 """What the names of directories begin with where results are put away; the size of the list of submissions follows."""
+REPLACED = ".htrun-old-"
+"""What the names of directories begin with that maps are moved to while others take their places."""
 _logger = get_logger(__name__)
 
 
@@ -347,15 +350,20 @@ class MapControl(MapView):
             delete_directory(self.tag, self.registry)
 
 
+def replaced_by(tag: str, registry: TagRegistry) -> list[Path]:
+    """Return where there may be something left of maps that this tag's has replaced, by commands that were killed."""
+    return [path for _, path in registry.entries(tag)[1:] if path.name.startswith(REPLACED)]
+
+
 def delete_directory(tag: str, registry: TagRegistry) -> None:
     """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
     with registry.lock():
         directory = registry.find(tag)
         if directory is None:
             return
-        grave = move_aside(directory.path)
+        graves = [move_aside(path) for path in dict.fromkeys([directory.path, *replaced_by(tag, registry)])]
         registry.forget(tag)
-    if grave is not None:
+    for grave in filter(None, graves):
         remove_tree(str(grave))
         sweep(grave.parent)
     _logger.info("removed map %s in %s", tag, directory.path)

@@ -8,18 +8,20 @@ import io
 import json
 import re
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from htrun.exceptions import InvalidOutputStatus, WrongPython
 from htrun.runner import pythons, wire
+from htrun.runner.records import component_of
 from htrun.store import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
+    from typing import TypeGuard
 
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
@@ -79,8 +81,8 @@ class Record:
 
     def _side_file(self, key: str) -> bytes:
         """Read a file beside the records that this one names; raises InvalidOutputStatus if it leads elsewhere."""
-        name = self.data[key]
-        if not isinstance(name, str) or _SIDE_FILE.fullmatch(name) is None or (self.directory / name).is_symlink():
+        name: object = self.data[key]
+        if not is_side_file(name) or (self.directory / name).is_symlink():
             component = self.data.get("component")
             raise InvalidOutputStatus(
                 f"the output of component {component} is not read: its record says that it is in {name!r}, which is "
@@ -140,6 +142,12 @@ _NONE, _COMPLETED, _ERRORED = 0, 1, 2
 _OUTCOMES = {b"CO": _COMPLETED, b"ER": _ERRORED}
 
 _SIDE_FILE = re.compile(rf"{re.escape(wire.SIDE_FILE)}\d+\.(json|pickle)")
+
+
+def is_side_file(name: object) -> TypeGuard[str]:
+    """Tell whether a name, as a record has it, is one that the runner gives to a file beside it."""
+    return isinstance(name, str) and _SIDE_FILE.fullmatch(name) is not None
+
 
 # What every record begins with; a node's name may have 255 bytes (RFC 1035), the rest is numbers.
 _HEAD_BYTES = 600
@@ -227,6 +235,23 @@ class Records:
             position += len(line)
         self._read[name] = position
         return fresh
+
+    def directories(self) -> list[str]:
+        """Return the names of the job directories where there are records."""
+        return list(self._names)
+
+    def current(self, name: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the components and the lines, with their newlines, of the records in a job directory that count."""
+        source = self._sources[name]
+        offset = 0
+        with (self._directory.job(name) / wire.RECORDS).open("rb") as file:
+            for line in file:
+                with suppress(ValueError, IndexError):  # a torn line that a later one was appended to
+                    component = component_of(line)
+                    place = (self._source[component], self._offset[component])
+                    if self.outcomes[component] != _NONE and place == (source, offset):
+                        yield component, line
+                offset += len(line)
 
     def status(self, component: int) -> str:
         """Return the status that a component's record says; KeyError without one."""

@@ -143,6 +143,10 @@ class MapView:
                 for state in self._jobs.values()
                 if state.status is ComponentStatus.COMPLETED and state.records is not None
             )
+            if self._submissions and self._submissions[0].adopted:
+                adopted = set(map(str, range(self._submissions[0].adopted))) - self._settled
+                self._settled |= adopted
+                touched |= adopted
         fresh = [self.records.read(name) for name in sorted(touched)]
         if events or any(fresh):
             self._codes = self._resolve()

@@ -110,7 +110,7 @@ def test_rows_of_no_form_of_ours_are_passed_over(tmp_path: Path, rows: Any) -> N
 @pytest.mark.parametrize("key", ["output_file", "pickle_file"])
 def test_a_record_names_no_file_elsewhere(tmp_path: Path, key: str, name: Any) -> None:
     """An output that is in a file is read from the job's own directory only, be it pickled or not."""
-    line = '{"component":3,"status":"COMPLETED","%s":%s}' % (key, json.dumps(name))
+    line = json.dumps({"component": 3, "status": "COMPLETED", key: name}, separators=(",", ":"))
     record = Record(line.encode(), tmp_path)
     with pytest.raises(InvalidOutputStatus, match=r"component 3 .* is no file of its job"):
         record.value()

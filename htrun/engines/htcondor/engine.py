@@ -7,6 +7,7 @@ import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.htcondor import eventlog, machines, transfer, waiting
 from htrun.engines.htcondor.bindings import (
@@ -121,14 +122,15 @@ class HTCondorEngine:
         """Finish what a killed process has begun to submit; see ``Engine``."""
         self._check()
         with directory.lock("submit"):
-            if not directory.read_submissions():
-                self._see_to(directory, self._plan(directory, ((0, directory.components),)))
             self._complete(directory)
+            rest = never_submitted(directory)
+            if rest:
+                self._see_to(directory, self._plan(directory, rest))
 
     def _complete(self, directory: MapDirectory) -> None:
         """Bring a submission to its end that a killed process has begun."""
         submissions = directory.read_submissions()
-        if submissions and submissions[-1].cluster is None:
+        if submissions and submissions[-1].cluster is None and not submissions[-1].adopted:
             self._see_to(directory, submissions[-1])
 
     def _check(self) -> None:

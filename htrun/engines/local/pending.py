@@ -8,6 +8,7 @@ from htrun.engines.local.events import LocalEvents
 from htrun.runner import wire
 from htrun.runner.records import recorded_components
 from htrun.state import ComponentStatus, fold
+from htrun.submissions import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,8 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
     states = fold({}, LocalEvents(directory).read({}))
     ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
     for submission, end in zip(submissions, ends, strict=True):
+        if submission.adopted:
+            continue
         for start, stop in submission.components:
             todo[start:stop] = _TODO * (stop - start)
         for _, state in sorted(states.items()):
@@ -35,15 +38,4 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
             if submission.first_job <= name < end:
                 for component in recorded_components(str(directory.job(name) / wire.RECORDS)):
                     todo[component] = 0
-    return _ranges(todo)
-
-
-def _ranges(todo: bytearray) -> list[tuple[int, int]]:
-    result = []
-    start = todo.find(_TODO)
-    while start >= 0:
-        stop = todo.find(_DONE, start)
-        stop = len(todo) if stop < 0 else stop
-        result.append((start, stop))
-        start = todo.find(_TODO, stop)
-    return result
+    return list(marked(todo))
