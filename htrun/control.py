@@ -141,6 +141,9 @@ class MapControl(MapView):
         if next(self.directory.inner.glob(f"{_OLD}*"), None) is not None:
             with self.lock():
                 self._see_to_old_results()
+        if len(self.registry.entries(self.tag)) > 1:
+            with self.lock():
+                self._remove_replaced()
         if not self.unfinished or self.engine.left_behind(self.directory) is None:
             return None
         with self.lock():  # whoever made the map may be submitting it just now
@@ -149,6 +152,15 @@ class MapControl(MapView):
                 _logger.info("carrying on with map %s: %s", self.tag, reason)
                 self.engine.carry_on(self.directory)
             return reason
+
+    def _remove_replaced(self) -> None:
+        """Remove what a command that was killed has left of the map whose place this one has taken."""
+        entries = self.registry.entries(self.tag)
+        if entries[0] == (self.directory.info["uid"], self.path):
+            for path in replaced_by(self.tag, self.registry):
+                remove_tree(str(path))
+            with self.registry.lock():
+                self.registry.set(self.tag, *entries[0])
 
     def stop(self, reason: str) -> None:
         """Let no component run any more, for a reason in words; what is finished stays. Raises EngineError."""

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from htrun.control import REPLACED, MapControl, replaced_by
-from htrun.store import MapDirectory, move_aside, read_json, remove_directory
+from htrun.runner.files import remove_tree
+from htrun.store import MapDirectory, move_aside, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ class Replacement:
                 else:
                     self._registry.set(self._tag, uid, path)
         if grave is not None:
-            remove_directory(grave)
+            remove_tree(str(grave))
 
     def _is_new(self) -> bool:
         try:
@@ -94,8 +95,10 @@ class Replacement:
 
     def remove(self) -> None:
         """Remove what was replaced for good."""
+        replaced = [path for path in (self._aside, *self._maps, *self._leftovers) if path not in (None, self._path)]
+        graves = [move_aside(path) for path in replaced if path is not None]
         with self._registry.lock():
             self._registry.set(self._tag, self._uid, self._path)
-        for path in (self._aside, *self._maps, *self._leftovers):
-            if path is not None and path != self._path:
-                remove_directory(path)
+        for grave in graves:
+            if grave is not None:
+                remove_tree(str(grave))

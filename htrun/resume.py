@@ -121,6 +121,7 @@ def _resume(
     if same and old.path == request.path(old.tag):
         there = _completed(old)
         if there == len(old):
+            old.carry_on()
             if not old.directory.outputs_file.exists():
                 old.directory.run_file.unlink(missing_ok=True)  # so that all of them are written once more
             return Resumed(old, there)
