@@ -39,10 +39,13 @@ class Resumed(NamedTuple):
     map : MapControl
     there : int or None
         How many of its results were there already; None if there was no map to be resumed.
+    had_failed : bool
+        Whether anything had, where only that was to run.
     """
 
     map: MapControl
     there: int | None
+    had_failed: bool = True
 
 
 def resume(
@@ -114,7 +117,7 @@ def _resume(
         if old.is_active:
             raise UsageError(f"the map {old.tag!r} still runs: 'htrun wait {old.tag}' waits for what fails")
         if not old.errored:
-            return Resumed(old, _completed(old))
+            return Resumed(old, _completed(old), had_failed=False)
     elif changed:
         say(f"all components run anew, for the function is not that of the map {old.tag!r}: {', '.join(changed)}")
         return Resumed(place(request, built, settings), 0)

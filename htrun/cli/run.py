@@ -187,10 +187,10 @@ def run(**options: Any) -> ExitCode:
     calls = _read_calls(target, options, files, taken, asked.columns)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
-    there = None
+    there, had_failed = None, True
     try:
         if options["resume"] or options["last_failed"]:
-            map_, there = resume(request, calls, files, settings, _note, failed_only=options["last_failed"])
+            map_, there, had_failed = resume(request, calls, files, settings, _note, failed_only=options["last_failed"])
         else:
             map_ = create_map(request, calls, files, settings)
     except EngineError as error:
@@ -207,7 +207,7 @@ def run(**options: Any) -> ExitCode:
             talk.say(f"jobs: {submission.jobs:,}{each}, in cluster {submission.cluster}")
         talk.say(f"collected {words.count(len(map_), 'component')}{'' if there is not None else chr(10)}", bold=True)
         if there is not None:
-            talk.say(f"{_resumed(map_, there, options)}\n", bold=True)
+            talk.say(f"{_resumed(len(map_), there, had_failed=had_failed)}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)
     with map_.guard():
@@ -233,13 +233,13 @@ def _note(text: str) -> None:
     click.echo(f"htrun: note: {text}", err=True)
 
 
-def _resumed(map_: MapControl, there: int, options: dict[str, Any]) -> str:
+def _resumed(components: int, there: int, *, had_failed: bool) -> str:
     """Say how much of a map was there already."""
-    if options["last_failed"] and there == len(map_) - map_.unfinished:
-        return f"nothing has failed: {there:,} of {len(map_):,} results are there"
-    if there == len(map_):
+    if not had_failed:
+        return f"nothing has failed: {there:,} of {components:,} results are there"
+    if there == components:
         return f"resumed: all {there:,} results are there already, nothing to run"
-    return f"resumed: {there:,} of {len(map_):,} results are there already, {len(map_) - there:,} to run"
+    return f"resumed: {there:,} of {components:,} results are there already, {components - there:,} to run"
 
 
 def _given_delivery(options: dict[str, Any]) -> str | None:

@@ -140,7 +140,7 @@ def test_what_has_failed_runs_with_the_function_as_it_is(project: Project) -> No
     project.inputs(1, "bad", 2)
     assert "no map has the tag" in project("--lf", code=4).stderr
     project(code=1)
-    project("--lf", code=1)
+    assert "2 of 3 results are there already, 1 to run" in project("--lf", code=1).stderr
     assert project.ran() == ["1", "bad", "2", "bad"]
     project.shell.write("helper.py", "def double(x):\n    return x + x\n")
     (project.shell.home / "mended").touch()
