@@ -64,6 +64,11 @@ class Project:
         log.unlink(missing_ok=True)
         return lines
 
+    def wait_for(self, value: str) -> None:
+        """Wait until what is called with a value runs."""
+        log = self.shell.home / "ran"
+        until(lambda: log.exists() and value in log.read_text().splitlines(), f"{value} runs")
+
     def check(self, *values: Any) -> None:
         """Check that the results are those of these values, with what each has printed."""
         assert [row.get("output") for row in self.shell.outputs()] == [2 * x for x in values]
@@ -159,7 +164,7 @@ def test_what_still_runs_is_waited_for(project: Project) -> None:
     """Components that run are waited for, with the same inputs or others, and not repeated."""
     project.inputs(1, waiting=[2])
     project("--resume", "--detach")
-    until(lambda: len((project.shell.home / "ran").read_text().splitlines()) == 2, "both run")
+    project.wait_for("2")
     same = project.shell.start(*project.words, "--resume")
     (project.shell.home / "gate").touch()
     same.communicate(timeout=PATIENCE_S)
@@ -168,8 +173,7 @@ def test_what_still_runs_is_waited_for(project: Project) -> None:
     assert project.ran() == ["1", "2"]
     project.inputs(1, 4, waiting=[2, 3])
     project("--resume", "--detach")
-    log = project.shell.home / "ran"
-    until(lambda: log.exists() and "3" in log.read_text().splitlines(), "3 runs")
+    project.wait_for("3")
     project.inputs(5, 1, 4, waiting=[3, 2])
     other = project.shell.start(*project.words, "--resume")
     assert other.stderr is not None
@@ -188,7 +192,7 @@ def test_an_interrupted_run_is_carried_on(local: Shell, how: signal.Signals, *, 
     project = Project(local)
     project.inputs(1, 2, waiting=[3, 4])
     process = local.start(*project.words, start_new_session=True)
-    until(lambda: (local.home / "ran").exists() and "3" in (local.home / "ran").read_text().splitlines(), "3 runs")
+    project.wait_for("3")
     if how is signal.SIGINT:
         os.killpg(process.pid, how)
     else:
