@@ -26,6 +26,7 @@ from htrun.view import MapView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -60,6 +61,8 @@ _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
 """The statuses that no component has any more when an action has taken effect."""
 _OLD = "old."
 """What the names of directories begin with where results are put away; the size of the list of submissions follows."""
+REPLACED = ".htrun-old-"
+"""What the names of directories begin with that maps are moved to while others take their places."""
 _logger = get_logger(__name__)
 
 
@@ -178,6 +181,9 @@ class MapControl(MapView):
         if next(self.directory.inner.glob(f"{_OLD}*"), None) is not None:
             with self.lock():
                 self._see_to_old_results()
+        if len(self.registry.entries(self.tag)) > 1:
+            with self.lock():
+                self._remove_replaced()
         if not self.unfinished or self.engine.left_behind(self.directory) is None:
             return None
         with self.lock():  # whoever made the map may be submitting it just now
@@ -186,6 +192,15 @@ class MapControl(MapView):
                 _logger.info("carrying on with map %s: %s", self.tag, reason)
                 self.engine.carry_on(self.directory)
             return reason
+
+    def _remove_replaced(self) -> None:
+        """Remove what a command that was killed has left of the map whose place this one has taken."""
+        entries = self.registry.entries(self.tag)
+        if entries[0] == (self.directory.info["uid"], self.path):
+            for path in replaced_by(self.tag, self.registry):
+                remove_tree(str(path))
+            with self.registry.lock():
+                self.registry.set(self.tag, *entries[0])
 
     def stop(self, reason: str) -> None:
         """Let no component run any more, for a reason in words; what is finished stays. Raises EngineError."""
@@ -387,15 +402,20 @@ class MapControl(MapView):
             delete_directory(self.tag, self.registry)
 
 
+def replaced_by(tag: str, registry: TagRegistry) -> list[Path]:
+    """Return where there may be something left of maps that this tag's has replaced, by commands that were killed."""
+    return [path for _, path in registry.entries(tag)[1:] if path.name.startswith(REPLACED)]
+
+
 def delete_directory(tag: str, registry: TagRegistry) -> None:
     """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
     with registry.lock():
         directory = registry.find(tag)
         if directory is None:
             return
-        grave = move_aside(directory.path)
+        graves = [move_aside(path) for path in dict.fromkeys([directory.path, *replaced_by(tag, registry)])]
         registry.forget(tag)
-    if grave is not None:
+    for grave in filter(None, graves):
         remove_tree(str(grave))
         sweep(grave.parent)
     _logger.info("removed map %s in %s", tag, directory.path)

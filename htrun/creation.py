@@ -11,9 +11,9 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from htrun import __version__, history, sizing
+from htrun import __version__, history, private, sizing
 from htrun.columns import Columns
 from htrun.control import MapControl
 from htrun.delivery import Place, brings_packages, get_delivery
@@ -24,21 +24,23 @@ from htrun.exceptions import (
     UsageError,
     is_write_failure,
 )
+from htrun.filestate import state
 from htrun.input_files import InputFiles
 from htrun.logs import get_logger
 from htrun.options import MapOptions, resolve
 from htrun.policy import AUTO
+from htrun.replacing import Replacement
 from htrun.runner import wire
-from htrun.runner.files import remove_tree
-from htrun.store import DirectoryBuilder, MapDirectory, move_aside
+from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from htrun.engines.base import Engine
     from htrun.functions import Function
     from htrun.settings import Config
+    from htrun.submissions import Ranges
     from htrun.targets import Target
     from htrun.transfers import FileTable
 
@@ -101,7 +103,7 @@ def check_request(request: MapRequest, settings: Config) -> None:
     if not request.overwrite:
         registry.check_free(request.tag)
     try:
-        _check_place(request.path(request.tag), overwrite=request.overwrite)
+        check_place(request.path(request.tag), overwrite=request.overwrite)
     except UsageError:
         if not request.overwrite:
             registry.check_free(request.tag)  # the map there may have been made just now, under this tag
@@ -148,9 +150,35 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         What ``check_request`` raises, what ``calls`` raises, and EngineError; in any case there is no map then.
     """
     check_request(request, settings)
+    with building(request, calls, files, settings) as built:
+        return place(request, built, settings)
+
+
+class Built(NamedTuple):
+    """A map that has been built beside its place.
+
+    Attributes
+    ----------
+    builder : DirectoryBuilder
+    components : int
+        How many there are.
+    options : dict
+        What ``map.json`` says of the options.
+    """
+
+    builder: DirectoryBuilder
+    components: int
+    options: dict[str, Any]
+
+
+@contextlib.contextmanager
+def building(request: MapRequest, calls: Iterable[bytes], files: FileTable, settings: Config) -> Iterator[Built]:
+    """Build a map, which is removed at the end unless it has got its place; see ``create_map``."""
     made = _missing_parents(request.results)
     builder: DirectoryBuilder | None = None
     try:
+        if not request.named:
+            private.make(request.results)
         builder = DirectoryBuilder(request.results)
         asked, chosen = _settled_options(request, settings)
         for note in chosen:
@@ -162,9 +190,13 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         request.engine.check_urls(list(dict.fromkeys(urls)), {*options.fixed, *options.variadic})
         builder.write_options(options.variadic)
         builder.write_remaps(options.remaps)
-        builder.write_files({"id": entry.id, "path": str(entry.path), "given": entry.given} for entry in files)
+        builder.write_files(
+            {"id": file.id, "path": str(file.path), "given": file.given, "state": state(file.path)} for file in files
+        )
         builder.write_sources(((source.path, source.name) for source in request.target.sources), request.target.made)
-        return _place(request, builder, count, {**request.options, **asked.policy, "submit": options.fixed}, settings)
+        said = {**request.options, **asked.policy, "submit": options.fixed}
+        yield Built(builder, count, {name: value for name, value in said.items() if value and value != AUTO})
+        builder.discard()
     except BaseException as error:  # Ctrl-C included
         if builder is not None:
             builder.discard()
@@ -179,25 +211,39 @@ def create_map(request: MapRequest, calls: Iterable[bytes], files: FileTable, se
         raise
 
 
-def _place(
-    request: MapRequest, builder: DirectoryBuilder, count: int, options: dict[str, Any], settings: Config
+def place(
+    request: MapRequest, built: Built, settings: Config, adopt: Callable[[MapDirectory], Ranges] | None = None
 ) -> MapControl:
-    """Give a map that has been built its tag and its place, and submit it."""
+    """Give a map that has been built its tag and its place, and submit it; see ``create_map``.
+
+    Parameters
+    ----------
+    request : MapRequest
+    built : Built
+    settings : Config
+    adopt : callable, optional
+        Called with the directory when nobody else can change the map that is replaced any more, to take its results
+        over; returns the components that are left to submit.
+    """
     registry = TagRegistry(settings.tags)
+    builder = built.builder
     while True:
         tag = request.tag or make_up_tag()
         # Nobody else makes or removes a map of this tag meanwhile, which would pull it from under the engine.
         with registry.lock_tag(tag):
-            if request.tag is None and (registry.find(tag) is not None or request.path(tag).exists()):
+            path = request.path(tag)
+            if request.tag is None and (registry.find(tag) is not None or path.exists()):
                 continue
             if request.engine.needs_delivery or brings_packages(request.delivery):
-                place = Place(tag, builder.directory, request.path(tag), settings, request.target.file)
-                builder.write_delivery(*get_delivery(request.delivery).prepare(place))
-            replaced = _Replaced(request, tag, registry)
+                where = Place(tag, builder.directory, path, settings, request.target.file)
+                builder.write_delivery(*get_delivery(request.delivery).prepare(where))
+            replaced = Replacement(tag, request.uid, path, registry, wanted=request.overwrite)
             map_: MapControl | None = None
             try:
-                map_ = _claim(request, tag, builder, count, options, settings, replaced)
-                map_.engine.submit(map_.directory, ((0, count),), followed=request.followed)
+                left: Ranges = ((0, built.components),) if adopt is None else adopt(builder.directory)
+                map_ = _claim(request, tag, built, settings, replaced)
+                if left:
+                    map_.engine.submit(map_.directory, left, followed=request.followed)
             except BaseException as error:
                 if map_ is not None:
                     try:
@@ -208,11 +254,10 @@ def _place(
                                 f"{error}; whether there are jobs now is not known: 'htrun wait {tag}' "
                                 f"goes on when that is mended, 'htrun remove {tag}' gives up"
                             ) from error
-                    map_.delete()
                 replaced.put_back()
                 raise
             replaced.remove()
-            _logger.info("created map %s with %d components in %s", tag, count, map_.path)
+            _logger.info("created map %s with %d components in %s", tag, built.components, map_.path)
             return map_
 
 
@@ -228,74 +273,27 @@ def _columns(request: MapRequest, asked: MapOptions) -> MapOptions:
     return options
 
 
-class _Replaced:
-    """The maps that a new one replaces: the one that has the tag, and the one in its place.
-
-    They are stopped at once, and moved aside until the new map has been submitted.
-    """
-
-    def __init__(self, request: MapRequest, tag: str, registry: TagRegistry) -> None:
-        self._tag = tag
-        self._registry = registry
-        self._aside: dict[Path, Path] = {}
-        self._entry: tuple[str, Path] | None = None
-        self._paths: list[Path] = []
-        if not request.overwrite:
-            return
-        self._entry = registry.entry(tag)
-        for directory in (registry.find(tag), MapDirectory(request.path(tag))):
-            if directory is not None and directory.info_file.exists():
-                MapControl(tag, directory, registry).stop_locked("its map is replaced")
-            if directory is not None:
-                self._paths.append(directory.path)
-
-    def __bool__(self) -> bool:
-        return bool(self._aside)
-
-    def move_aside(self) -> None:
-        """Make room for the new map; the caller holds the registry's lock."""
-        for path in self._paths:
-            aside = move_aside(path)
-            if aside is not None:
-                self._aside[path] = aside
-
-    def put_back(self) -> None:
-        """Let everything be as it was, but for what was running."""
-        with self._registry.lock():
-            for path, aside in self._aside.items():
-                aside.rename(path)
-            if self._entry is not None:
-                self._registry.set(self._tag, *self._entry)
-
-    def remove(self) -> None:
-        """Remove them for good."""
-        for aside in self._aside.values():
-            remove_tree(str(aside))
-
-
 def _claim(
     request: MapRequest,
     tag: str,
-    builder: DirectoryBuilder,
-    count: int,
-    options: dict[str, Any],
+    built: Built,
     settings: Config,
-    replaced: _Replaced,
+    replaced: Replacement,
 ) -> MapControl:
     path = request.path(tag)
     registry = TagRegistry(settings.tags)
     with registry.lock():
         if not request.overwrite:
             registry.check_free(tag)
-        _check_place(path, overwrite=request.overwrite)
-        builder.write_info(
+        check_place(path, overwrite=request.overwrite)
+        built.builder.write_info(
             {
                 "format": wire.FORMAT,
                 "uid": request.uid,
                 "tag": tag,
                 "transient": request.tag is None,
                 "created": time.time(),
-                "components": count,
+                "components": built.components,
                 "engine": request.engine.name,
                 "delivery": request.delivery,
                 "target": {
@@ -303,7 +301,7 @@ def _claim(
                     "reference": request.target.reference,
                     "sources": {source.name: str(source.path) for source in request.target.sources},
                 },
-                "options": {name: value for name, value in options.items() if value and value != AUTO},
+                "options": built.options,
                 "history": history.identify(settings, request.target),
                 "user": _user(),
                 "host": platform.node(),
@@ -312,9 +310,8 @@ def _claim(
                 "versions": {"htrun": __version__, "python": platform.python_version()},
             }
         )
-        replaced.move_aside()
-        registry.set(tag, request.uid, path)
-        return MapControl(tag, _move(builder, path), registry)
+        replaced.make_room()
+        return MapControl(tag, _move(built.builder, path), registry)
 
 
 def _move(builder: DirectoryBuilder, path: Path) -> MapDirectory:
@@ -329,7 +326,7 @@ def _move(builder: DirectoryBuilder, path: Path) -> MapDirectory:
             time.sleep(0.01)
 
 
-def _check_place(path: Path, *, overwrite: bool) -> None:
+def check_place(path: Path, *, overwrite: bool) -> None:
     """Raise UsageError unless a map's directory can be made at ``path``."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:

@@ -138,6 +138,21 @@ class RunDied(HtrunError):
         self.reason = reason
 
 
+class NotPrivate(HtrunError):
+    """Somebody else owns a directory, or can write to it, in which there is what htrun executes.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    reason : str
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is not used, since htrun executes what is in it: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class InvalidMapDirectory(HtrunError):
     """A directory is not a map, or is one that this version of htrun cannot read.
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from contextlib import closing
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from htrun.records import HEAD_BYTES, Record, read_usage
@@ -231,6 +231,13 @@ class Records:
             for run, start, stop in self._pieces():
                 if stop - start >= minimum:
                     yield self._piece(run, start, stop, files)
+
+    def by_directory(self) -> Iterator[tuple[Path, Iterator[Run]]]:
+        """Yield job directories, and the records in each that count, in the order in which they are there."""
+        with closing(_Files(self._directory)) as files:
+            pieces = sorted(self._pieces(), key=lambda piece: (self._sources[piece[0]], piece[0], piece[1]))
+            for source, of_source in groupby(pieces, key=lambda piece: self._sources[piece[0]]):
+                yield files.directory(self._names[source]), (self._piece(*piece, files) for piece in of_source)
 
     def usage_of(self, components: Sequence[int]) -> Iterator[Usage]:
         """Yield what ``usage`` does, of some components, in ascending order."""

@@ -95,7 +95,9 @@ class _LogFile(logging.Handler):
         from logging.handlers import RotatingFileHandler
         from pathlib import Path
 
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        from htrun import private
+
+        private.make(Path(self.path).parent)
         file = RotatingFileHandler(
             self.path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", errors="backslashreplace"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -45,17 +46,27 @@ def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
     for kind, name, *more in reversed(rows):  # the first one last: it is what tells whether all is done
         source = record.directory / f"{prefix}{more[0]}" if kind == "f" else None
         if name in elsewhere:
+            path, root = elsewhere[name]
             try:
-                _place(kind, elsewhere[name], source, more)
+                _place(kind, path, root, source, more)
                 continue
             except OSError as error:
-                text = f"{name} could not be moved to {elsewhere[name]}: {error.strerror}; it is in {target}"
+                text = f"{name} could not be moved to {path}: {error.strerror}; it is in {target}"
                 problems.append(f"component {component}: {text}")
-        _place(kind, target / name, source, more)
+        try:
+            _place(kind, target / name, target, source, more)
+        except NotADirectoryError as error:
+            problems.append(f"component {component}: {name} is left where it is: {error.strerror}")
     return problems
 
 
-def _place(kind: str, path: Path, source: Path | None, more: list[Any]) -> None:
+def _place(kind: str, path: Path, root: Path, source: Path | None, more: list[Any]) -> None:
+    """Put something below ``root``, and nowhere else: links that a component has left are not followed."""
+    way = path.parent
+    while way.is_relative_to(root) and way != root:
+        if way.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, f"{way} is a symbolic link, which might lead anywhere", str(path))
+        way = way.parent
     path.parent.mkdir(parents=True, exist_ok=True)
     if kind == "d":
         path.mkdir(exist_ok=True)
@@ -100,8 +111,11 @@ def _copy(source: Path, target: Path) -> None:
         raise
 
 
-def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
-    """Yield where outputs go that go elsewhere on this machine; see ``runner.outputs.find`` for what names mean."""
+def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[str, tuple[Path, Path]]]:
+    """Yield where outputs go that go elsewhere on this machine, and the destination that this is, or is below.
+
+    See ``runner.outputs.find`` for what names mean.
+    """
     for remap, destination in remaps.items():
         if is_url(destination):
             continue
@@ -109,17 +123,21 @@ def _elsewhere(names: list[str], remaps: Mapping[str, str]) -> Iterator[tuple[st
         roots = [Path(remap)] if Path(remap) in paths else sorted(path for path in paths if path.name == remap)
         for name in names:
             if roots and Path(name).is_relative_to(roots[0]):
-                yield name, Path(destination) / Path(name).relative_to(roots[0])
+                yield name, (Path(destination) / Path(name).relative_to(roots[0]), Path(destination))
 
 
 def _safe(rows: list[list[Any]]) -> list[list[Any]]:
     """Return the rows that lead nowhere else, as all do unless a node has tampered with its records."""
-    links = {str(row[1]) for row in rows if row[0] == "l"}
+    rows = [row for row in rows if isinstance(row, list) and row[:1] in (["f"], ["l"], ["d"])]
+    links = {str(row[1]) for row in rows if row[0] == "l" and len(row) > 1}
 
-    def is_safe(kind: Any, name: Any, *more: Any) -> bool:
-        path = Path(str(name))
-        if path.is_absolute() or os.pardir in path.parts or not links.isdisjoint(map(str, path.parents)):
+    def is_safe(kind: Any, name: Any = None, *more: Any) -> bool:
+        known = kind == "d" or (len(more) == 1 and isinstance(more[0], {"f": int, "l": str}.get(kind, ())))
+        if not known or not isinstance(name, str) or "\0" in name:
             return False
-        return kind != "f" or isinstance(more[0], int)
+        path = Path(name)
+        return path.parts != () and not (
+            path.is_absolute() or os.pardir in path.parts or not links.isdisjoint(map(str, path.parents))
+        )
 
     return [row for row in rows if is_safe(*row)]

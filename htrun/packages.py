@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from filelock import FileLock
 
-from htrun import words
+from htrun import private, words
 from htrun.exceptions import UsageError
 from htrun.logs import get_logger
 from htrun.runner import wire
@@ -104,7 +104,8 @@ def provide(
     texts, local = requirements.contents
     request = _hash(texts, str(requirements.folder), local)
     requests = cache / "requests"
-    requests.mkdir(parents=True, exist_ok=True)
+    private.make(requests)
+    private.check(cache)
     with FileLock(requests / f"{request}.lock"):
         known = _known(cache, requests / request)
         if known is not None:

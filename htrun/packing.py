@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from htrun import private
 from htrun.installation import Installation, fingerprint, members, packages
 from htrun.logs import get_logger
 from htrun.transplant import ABOUT, PACKED
@@ -50,7 +51,7 @@ def pack(installation: Installation, directory: Path) -> Path:
     path = directory / fingerprint(content)
     if is_there(path):
         return path
-    directory.mkdir(parents=True, exist_ok=True)
+    private.make(directory)
     with FileLock(directory / ".lock"):
         if not is_there(path):
             path.mkdir(exist_ok=True)

@@ -18,6 +18,7 @@ from htrun.store import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TypeGuard
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class Record:
         if at >= 0:
             return self.line[at + 10 : -1]
         if self.line.find(b',"output_file":') >= 0:
-            file = self.directory / str(self.data["output_file"])
-            return file.read_bytes()
+            return self._side_file("output_file")
         return None
 
     def value(self) -> Any:
@@ -67,11 +67,22 @@ class Record:
         if "pickle" in data:
             return _loads(base64.b64decode(data["pickle"]), data)
         if "pickle_file" in data:
-            return _loads((self.directory / data["pickle_file"]).read_bytes(), data)
+            return _loads(self._side_file("pickle_file"), data)
         output = self.output_json()
         if output is None:
             raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
         return json.loads(output)
+
+    def _side_file(self, key: str) -> bytes:
+        """Read a file beside the records that this one names; raises InvalidOutputStatus if it leads elsewhere."""
+        name: object = self.data[key]
+        if not is_side_file(name) or (self.directory / name).is_symlink():
+            component = self.data.get("component")
+            raise InvalidOutputStatus(
+                f"the output of component {component} is not read: its record says that it is in {name!r}, which is "
+                f"no file of its job; whoever wrote that to {self.directory / wire.RECORDS} was not htrun"
+            )
+        return (self.directory / name).read_bytes()
 
     def printed(self, stream: str) -> bytes:
         """Return what the component printed to ``stdout`` or ``stderr``, in earlier attempts too where it is there."""
@@ -105,6 +116,14 @@ class Record:
         except (OSError, ValueError):
             return {}
         return environment
+
+
+_SIDE_FILE = re.compile(rf"{re.escape(wire.SIDE_FILE)}\d+\.(json|pickle)")
+
+
+def is_side_file(name: object) -> TypeGuard[str]:
+    """Tell whether a name, as a record has it, is one that the runner gives to a file beside it."""
+    return isinstance(name, str) and _SIDE_FILE.fullmatch(name) is not None
 
 
 HEAD_BYTES = 600

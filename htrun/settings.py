@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from htrun import private
 from htrun.exceptions import HtrunError, MissingSetting, UsageError
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 
 
 def config_of(chain: KnownSettings) -> Config:
-    """Return the settings of a chain with their types; raises UsageError."""
+    """Return the settings of a chain with their types; raises UsageError, or NotPrivate of the ``HTRUN_DIR``."""
     from htrun.config import Config
     from htrun.keys import KEYS, OPTIONS
 
@@ -320,6 +321,7 @@ def config_of(chain: KnownSettings) -> Config:
         return chain.get(name, KEYS[name].default)  # `replace` may have left the defaults out
 
     directory = _path(value("HTRUN_DIR"))
+    private.check(directory)
     return Config(
         directory=directory,
         engine=value("ENGINE"),

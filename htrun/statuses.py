@@ -100,6 +100,10 @@ class Statuses:
                 for state in over
                 if state.status is ComponentStatus.COMPLETED and state.records is not None
             )
+            if self.submissions and self.submissions[0].adopted:
+                adopted = set(map(str, range(self.submissions[0].adopted))) - self._settled
+                self._settled |= adopted
+                names |= adopted
         fresh = [name for name in sorted(names) if self.records.read(name)]
         if self._directory.info.get("options", {}).get("retries"):
             self.retried.update(name for name in fresh if (self._directory.job(name) / wire.ATTEMPTS).exists())

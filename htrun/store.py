@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock
 
+from htrun import private
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.remaps import Remaps
 from htrun.runner import wire
@@ -123,7 +124,9 @@ class MapDirectory:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """What was said when the map was made (``map.json``); raises InvalidMapDirectory."""
+        """What was said when the map was made (``map.json``); raises InvalidMapDirectory or NotPrivate."""
+        private.check(self.path)
+        private.check(self.inner)
         try:
             info: dict[str, Any] = read_json(self.info_file)
         except FileNotFoundError:
@@ -301,9 +304,7 @@ class DirectoryBuilder:
     def __init__(self, parent: Path) -> None:
         self.directory = MapDirectory(make_temporary(parent))
         sweep(parent)
-        self.directory.path.chmod(0o777 & ~_umask())
-        self.directory.inner.mkdir(mode=0o700)
-        self.directory.jobs.mkdir()
+        private.make(self.directory.jobs)
 
     def write_calls(self, calls: Iterable[bytes]) -> int:
         """Write encoded calls and their index; return how many there are."""
@@ -366,7 +367,7 @@ class DirectoryBuilder:
 
 
 def make_temporary(parent: Path) -> Path:
-    """Return a new directory for what is not there yet; ``sweep`` removes it if this process is killed."""
+    """Return a new private directory for what is not there yet; ``sweep`` removes it if this process is killed."""
     while True:
         parent.mkdir(parents=True, exist_ok=True)
         # Another process may be tidying up the parent that it made for a map that came to nothing.

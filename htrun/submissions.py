@@ -26,6 +26,18 @@ def join(components: Iterable[int]) -> Ranges:
     return tuple(result)
 
 
+def marked(marks: bytes | bytearray) -> Ranges:
+    """Return the components whose byte is 1, and not 0, as half-open ranges."""
+    result = []
+    start = marks.find(1)
+    while start >= 0:
+        stop = marks.find(0, start)
+        stop = len(marks) if stop < 0 else stop
+        result.append((start, stop))
+        start = marks.find(1, stop)
+    return tuple(result)
+
+
 @dataclass
 class Submission:
     """Components that were given to an engine at once.
@@ -50,6 +62,8 @@ class Submission:
         Whether the rest of the map waits for what its components take.
     dropped : str or None
         Why it was never given to the engine and never will be, where that is so.
+    adopted : int
+        Not 0 for what was never given to an engine: in so many job directories are results that an earlier map had.
     """
 
     submission: int
@@ -62,6 +76,7 @@ class Submission:
     why: str = ""
     pilot: bool = False
     dropped: str | None = None
+    adopted: int = 0
 
     @property
     def size(self) -> int:
@@ -70,7 +85,9 @@ class Submission:
 
     @property
     def jobs(self) -> int:
-        """The number of jobs."""
+        """The number of jobs, or of what takes the place of their directories."""
+        if self.adopted:
+            return self.adopted
         return self._jobs_until[-1] if self.apart else -(-self.size // self.chunk_size)
 
     @cached_property

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from htrun import private
 from htrun.exceptions import InvalidTag, TagAlreadyExists, TagNotFound
 from htrun.store import MapDirectory, read_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FORBIDDEN = frozenset('/\\:*?[]"<>|')
@@ -61,14 +62,10 @@ class TagRegistry:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def _make(self) -> None:
-        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from changing the registry meanwhile."""
-        self._make()
+        private.make(self.directory)
         with FileLock(self.directory / ".lock"):
             yield
 
@@ -79,7 +76,7 @@ class TagRegistry:
         It may be held for as long as an engine takes, so it is not the registry's; a few locks are shared by all tags,
         so that no file has to be left for each. Whoever needs both takes this one first.
         """
-        self._make()
+        private.make(self.directory)
         with ExitStack() as stack:
             for number in sorted({zlib.crc32(os.fsencode(tag)) % _TAG_LOCKS for tag in tags}):
                 stack.enter_context(FileLock(self.directory / f".lock-{number}"))
@@ -89,27 +86,36 @@ class TagRegistry:
         """Return the file of a tag, which need not exist."""
         return self.directory / tag
 
-    def entry(self, tag: str) -> tuple[str, Path] | None:
-        """Return the uid and the path that a tag stands for, be there such a map or not; None for no such tag."""
+    def entries(self, tag: str) -> list[tuple[str, Path]]:
+        """Return the uid and the path that a tag stands for, and then those that it stands for if there is no such map.
+
+        The latter are of a map that is being replaced: so the tag has one of the two whenever a command is killed.
+
+        Raises
+        ------
+        NotPrivate
+            If somebody else could have written it.
+        """
+        private.check(self.directory)
         try:
             entry = read_json(self.tag_file(check_tag(tag)))
-            return str(entry["uid"]), self.directory.parent / entry["path"]
-        except (OSError, ValueError, KeyError, TypeError, InvalidTag):
-            return None
+            rows = [entry, *entry.get("before", ())]
+            return [(str(row["uid"]), self.directory.parent / row["path"]) for row in rows]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidTag):
+            return []
 
     def find(self, tag: str) -> MapDirectory | None:
         """Return the map that has a tag, be its description readable or not; None if there is no map of this tag."""
-        entry = self.entry(tag)
-        if entry is None:
-            return None
-        uid, path = entry
-        directory = MapDirectory(path)
-        try:
-            return directory if read_json(directory.info_file)["uid"] == uid else None
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, ValueError, KeyError, TypeError):
-            return directory  # damaged or out of reach: what it holds is still its user's
+        for uid, path in self.entries(tag):
+            directory = MapDirectory(path)
+            try:
+                if read_json(directory.info_file)["uid"] == uid:
+                    return directory
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                return directory  # damaged or out of reach: what it holds is still its user's
+        return None
 
     def get(self, tag: str) -> MapDirectory:
         """Return the map that has a tag; raise TagNotFound."""
@@ -124,9 +130,10 @@ class TagRegistry:
         if directory is not None:
             raise TagAlreadyExists(tag, directory.path)
 
-    def set(self, tag: str, uid: str, path: Path) -> None:
-        """Let a tag mean the map with this ``uid`` at ``path``; the caller holds the lock."""
-        write_json(self.tag_file(tag), {"uid": uid, "path": str(path)})
+    def set(self, tag: str, uid: str, path: Path, before: Iterable[tuple[str, Path]] = ()) -> None:
+        """Let a tag mean the map with this ``uid`` at ``path``, or else one before it; the caller holds the lock."""
+        rows = [{"uid": uid, "path": str(path)} for uid, path in before]
+        write_json(self.tag_file(tag), {"uid": uid, "path": str(path), **({"before": rows} if rows else {})})
 
     def forget(self, tag: str) -> None:
         """Free a tag; the caller holds the lock."""

@@ -21,6 +21,7 @@ from htrun.exceptions import (
     HtrunError,
     InvalidMapDirectory,
     MapWasRemoved,
+    NotPrivate,
     TagNotFound,
     UsageError,
 )
@@ -228,7 +229,7 @@ def remove(tags: Sequence[str], patterns: Sequence[str], all_: bool, force: bool
 def _remove(tag: str, settings: Config, registry: TagRegistry, *, force: bool) -> None:
     try:
         map_ = MapControl.load(tag, settings)
-    except (InvalidMapDirectory, EngineError):  # damaged, or of an engine that is not installed any more
+    except (InvalidMapDirectory, NotPrivate, EngineError):  # not to be used, or of an engine that is not installed
         if not force:
             raise
         with registry.lock_tag(tag):

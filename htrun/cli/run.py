@@ -25,6 +25,7 @@ from htrun.export import Exporter, display_input, write_results
 from htrun.input_files import InputFiles
 from htrun.inputs import InputsOptions, read, single
 from htrun.options import MapOptions, inherited_options
+from htrun.resume import resume
 from htrun.settings import load
 from htrun.store import read_json
 from htrun.targets import load as load_target
@@ -112,6 +113,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     help="Where the map's directory goes.",
 )
 @click.option("--overwrite", is_flag=True, help="Remove the map that has the tag, if there is one.")
+@click.option("--resume", is_flag=True, help="Run only what the map of the tag has no good result of.")
+@click.option("--lf", "--last-failed", "last_failed", is_flag=True, help="Run again what has failed of that map.")
 @click.option("--detach", is_flag=True, help="Start the map, print its tag, and leave it to itself.")
 @click.option("--collect-only", is_flag=True, help="Show what would run, and stop.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Write the collected results to standard output at the end.")
@@ -143,6 +146,7 @@ def run(**options: Any) -> ExitCode:
     data_on_stdout = options["to_stdout"] or options["format_"] is not None
     if options["detach"] and data_on_stdout:
         raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
+    _check_resuming(options)
     talk = Talk(data_on_stdout=data_on_stdout)
     given = _given_delivery(options)
     named = given or settings.delivery
@@ -178,8 +182,12 @@ def run(**options: Any) -> ExitCode:
     calls = _read_calls(target, options, files, taken, asked.columns)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
+    there, had_failed = None, True
     try:
-        map_ = create_map(request, calls, files, settings)
+        if options["resume"] or options["last_failed"]:
+            map_, there, had_failed = resume(request, calls, files, settings, _note, failed_only=options["last_failed"])
+        else:
+            map_ = create_map(request, calls, files, settings)
     except EngineError as error:
         if not why.startswith("auto"):
             raise
@@ -188,14 +196,44 @@ def run(**options: Any) -> ExitCode:
         _show_header(talk, request, whys)
         talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
         talk.say(f"results: {_relative(map_.path)}")
-        for submission in map_.directory.read_submissions():
+        for submission in map_.directory.read_submissions() if there != len(map_) else ():
             if submission.cluster:
                 talk.say(reports.jobs_line(submission))
-        talk.say(f"collected {words.count(len(map_), 'component')}\n", bold=True)
+        talk.say(f"collected {words.count(len(map_), 'component')}{'' if there is not None else chr(10)}", bold=True)
+        if there is not None:
+            talk.say(f"{_resumed(len(map_), there, had_failed=had_failed)}\n", bold=True)
     if options["detach"]:
         return _leave(talk, map_)
     with map_.guard():
         return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
+
+
+def _check_resuming(options: dict[str, Any]) -> None:
+    """Raise UsageError if what is asked for of an earlier map makes no sense together."""
+    ways = [f"--{name}" for name in ("resume", "lf", "overwrite") if options["last_failed" if name == "lf" else name]]
+    if len(ways) > 1:
+        raise UsageError(
+            f"{' and '.join(ways)} exclude each other: --resume runs what has no good result yet, --lf what has "
+            "failed, --overwrite everything"
+        )
+    if ways in (["--resume"], ["--lf"]):
+        if options["tag"] is None:
+            raise UsageError(f"{ways[0]} needs --tag TAG: it goes on with the map of that tag")
+        if options["collect_only"]:
+            raise UsageError(f"--collect-only shows all calls that there are, so {ways[0]} says nothing to it")
+
+
+def _note(text: str) -> None:
+    click.echo(f"htrun: note: {text}", err=True)
+
+
+def _resumed(components: int, there: int, *, had_failed: bool) -> str:
+    """Say how much of a map was there already."""
+    if not had_failed:
+        return f"nothing has failed: {there:,} of {components:,} results are there"
+    if there == components:
+        return f"resumed: all {there:,} results are there already, nothing to run"
+    return f"resumed: {there:,} of {components:,} results are there already, {components - there:,} to run"
 
 
 def _given_delivery(options: dict[str, Any]) -> str | None:
@@ -216,7 +254,7 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
         delivery=delivery,
         results=Path(options["results"]).absolute(),
         tag=options["tag"],
-        overwrite=options["overwrite"],
+        overwrite=options["overwrite"] or options["resume"] or options["last_failed"],
         options={
             "workers": options["workers"],
             "max_failures": 1 if options["exitfirst"] else options["maxfail"],

@@ -11,6 +11,7 @@ from . import wire
 from .files import is_within, leads_back, remove_tree, walk
 
 if TYPE_CHECKING:
+    import tarfile
     from collections.abc import Callable, Iterator
 
 
@@ -199,6 +200,8 @@ def restore(path: str, scratch: str) -> None:
         directories = []
         for member in tar:
             target = os.path.join(scratch, member.name)
+            if not _is_of_scratch(member, scratch):
+                raise OSError(errno.EPERM, "a checkpoint holds what leads out of the scratch directory", member.name)
             if os.path.islink(target) or not (member.isdir() and os.path.isdir(target)):
                 remove_tree(target)  # an input file, which may be one that cannot be written to
             tar.extract(member, scratch, set_attrs=not member.isdir())
@@ -207,6 +210,19 @@ def restore(path: str, scratch: str) -> None:
         for target, member in reversed(directories):  # last: nothing can be put in one that is read-only
             os.utime(target, (member.mtime, member.mtime))
             os.chmod(target, member.mode)
+
+
+def _is_of_scratch(member: tarfile.TarInfo, scratch: str) -> bool:
+    """Tell whether what was saved is put below the scratch directory, whatever was put there before it.
+
+    A component has saved it just so; but it has been on other machines since.
+    """
+    names = [member.name, member.linkname] if member.islnk() else [member.name]
+    top = os.path.realpath(scratch)
+    return not member.isdev() and all(
+        os.pardir not in name.split("/") and is_within(os.path.realpath(os.path.join(top, os.path.dirname(name))), top)
+        for name in names
+    )
 
 
 def _locate(given: str | os.PathLike[str], scratch: str) -> tuple[str, str | None]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from htrun.exceptions import InvalidOutputStatus
 from htrun.outputs import move, place
 from htrun.records import Record
 from htrun.store import MapDirectory
@@ -79,3 +80,46 @@ def test_records_that_were_tampered_with(tmp_path: Path) -> None:
     place(directory, 0, Record(json.dumps({"component": 0, "files": rows}).encode(), job))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map", "mine"]
     assert sorted(path.name for path in (tmp_path / "map/files/0").iterdir()) == ["good", "link"]
+
+
+def test_a_link_of_an_earlier_record_is_not_followed(tmp_path: Path) -> None:
+    """What a component has left before cannot lead its later files, or those of others, out of where they belong."""
+    directory = MapDirectory(tmp_path / "map")
+    job = tmp_path / "map/.htrun/jobs/0"
+    job.mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    (job / "file.0.1").write_text("theirs")
+    for rows in ([["l", "link", str(tmp_path / "mine")]], [["f", "link/sub/x", 1]], [["d", "link/sub"]]):
+        place(directory, 0, Record(json.dumps({"component": 0, "files": rows}).encode(), job))
+        shutil.rmtree(tmp_path / "map/files/0/none", ignore_errors=True)
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [["f"], [[]], [["f"]], [["f", "x"]], [["f", 3, 0]], [["l", "x"]], [["x", "y", 0]], [{"f": 1}], [["f", "a\0b", 0]]],
+)
+def test_rows_of_no_form_of_ours_are_passed_over(tmp_path: Path, rows: Any) -> None:
+    """A record that was tampered with keeps nobody from looking at the map."""
+    directory = MapDirectory(tmp_path / "map")
+    assert place(directory, 0, Record(json.dumps({"component": 0, "files": rows}).encode(), tmp_path)) == []
+    assert not (tmp_path / "map").exists()
+
+
+@pytest.mark.parametrize("name", ["../output.0.json", "/etc/passwd", "output.0.json/../x", "link.json", "", 7, None])
+@pytest.mark.parametrize("key", ["output_file", "pickle_file"])
+def test_a_record_names_no_file_elsewhere(tmp_path: Path, key: str, name: Any) -> None:
+    """An output that is in a file is read from the job's own directory only, be it pickled or not."""
+    line = json.dumps({"component": 3, "status": "COMPLETED", key: name}, separators=(",", ":"))
+    record = Record(line.encode(), tmp_path)
+    with pytest.raises(InvalidOutputStatus, match=r"component 3 .* is no file of its job"):
+        record.value()
+
+
+def test_a_link_in_the_place_of_an_output_is_not_followed(tmp_path: Path) -> None:
+    """Nor does a link lead out of there."""
+    (tmp_path / "secret").write_text("7")
+    (tmp_path / "output.0.json").symlink_to(tmp_path / "secret")
+    record = Record(b'{"component":0,"status":"COMPLETED","output_file":"output.0.json"}', tmp_path)
+    with pytest.raises(InvalidOutputStatus, match="no file of its job"):
+        record.output_json()

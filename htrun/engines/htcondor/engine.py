@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.htcondor import elsewhere, eventlog, machines, pilot, planning, resources, transfer, waiting
 from htrun.engines.htcondor.bindings import (
@@ -128,17 +129,18 @@ class HTCondorEngine:
         """Finish what a killed process has begun to submit; see ``Engine``."""
         self._check()
         with directory.lock("submit"):
-            if not directory.read_submissions():
-                self._see_to(directory, self._plan(directory, ((0, directory.components),)))
             self._complete(directory)
+            rest = never_submitted(directory)
+            if rest:
+                self._see_to(directory, self._plan(directory, rest))
 
     def _complete(self, directory: MapDirectory) -> None:
         """Bring a submission to its end that a killed process has begun, and submit what was put off."""
         submissions = directory.read_submissions()
-        if submissions and submissions[-1].cluster is None:
+        if submissions and submissions[-1].cluster is None and not submissions[-1].adopted:
             self._see_to(directory, submissions[-1])
         if submissions and submissions[-1].pilot:
-            self._see_to(directory, self._plan(directory, pilot.rest(submissions[-1], directory.components)))
+            self._see_to(directory, self._plan(directory, never_submitted(directory)))
 
     def advance(self, directory: MapDirectory) -> None:
         """Submit the rest of a map once its pilot has told what components take; see ``Engine``."""
@@ -326,7 +328,7 @@ class HTCondorEngine:
         """Note that what was put off is never submitted."""
         submissions = directory.read_submissions()
         if submissions[-1].pilot:
-            left = pilot.rest(submissions[-1], directory.components)
+            left = never_submitted(directory)
             size = sum(stop - start for start, stop in left)
             row = {**_number(submissions), "chunk_size": size, "components": left, "dropped": reason}
             directory.append_submission(row)

@@ -12,11 +12,11 @@ from htrun.engines.htcondor.chunks import Times
 from htrun.engines.htcondor.eventlog import events_file
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.runner import wire
-from htrun.submissions import join
+from htrun.submissions import Submission, join
 
 if TYPE_CHECKING:
     from htrun.store import MapDirectory
-    from htrun.submissions import Ranges, Submission
+    from htrun.submissions import Ranges
 
 _JOBS = 8
 _FEW = 40
@@ -31,20 +31,16 @@ _GOLDEN = 0.6180339887498949
 _LOCK = "pilot"
 
 
-def chosen(count: int, most: int = _JOBS) -> Ranges:
-    """Return which components go first, spread over all of them; nothing where it does not pay.
+def chosen(components: Ranges, most: int = _JOBS) -> Ranges:
+    """Return which of the components go first, spread over all of them; nothing where it does not pay.
 
     They are not at equal distances, at which slow ones may be.
     """
-    if count <= _FEW:
+    each = Submission(0, 0, 1, components)
+    if each.size <= _FEW:
         return ()
-    return join(sorted({int(count * (number * _GOLDEN % 1)) for number in range(min(_JOBS, most))}))
-
-
-def rest(submission: Submission, count: int) -> Ranges:
-    """Return the components that are not in a pilot."""
-    bounds = [0, *(bound for span in submission.components for bound in span), count]
-    return tuple((start, stop) for start, stop in zip(bounds[::2], bounds[1::2], strict=True) if start < stop)
+    jobs = sorted({int(each.size * (number * _GOLDEN % 1)) for number in range(min(_JOBS, most))})
+    return join(each.chunk(job)[0][0] for job in jobs)
 
 
 class Pilot:

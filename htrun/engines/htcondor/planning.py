@@ -54,7 +54,7 @@ def plan(
         times, why, is_current = None, "with files behind URLs", True
     if followed and not is_current and not directory.variadic_options:
         at_once = min(options.get("max_running", size) // _SHARE, options.get("max_idle", size))
-        first = pilot.chosen(size, max(1, at_once))
+        first = pilot.chosen(components, max(1, at_once))
         if first:
             return {"components": first, "chunk_size": 1, "why": "to see what a component takes", "pilot": True}
     max_jobs = min(options.get("max_jobs", chunks.MAX_JOBS), limit)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
@@ -52,19 +53,19 @@ class LocalEngine:
     def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:  # noqa: ARG002
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
         submissions = directory.read_submissions()
-        number = len(submissions)
+        end = submissions[-1].first_job + max(MAX_WORKERS, submissions[-1].adopted) if submissions else 0
         row = {
-            "submission": number,
-            "first_job": number * MAX_WORKERS,
+            "submission": len(submissions),
+            "first_job": -(-end // MAX_WORKERS) * MAX_WORKERS,
             "chunk_size": 1,
             "components": components,
         }
         _forget_checkpoints(directory, components)
         directory.append_submission(row)
-        if submissions:
-            _give(directory, "run", "")
-        else:
+        if all(submission.adopted for submission in submissions):
             start(directory)
+        else:
+            _give(directory, "run", "")
 
     def advance(self, directory: MapDirectory) -> None:
         """Do nothing: the map's process sees to everything; see ``Engine``."""
@@ -74,8 +75,9 @@ class LocalEngine:
 
     def carry_on(self, directory: MapDirectory) -> None:
         """Start the map's process again; see ``Engine``."""
-        if not directory.read_submissions():
-            self.submit(directory, ((0, directory.components),))
+        rest = never_submitted(directory)
+        if rest:
+            self.submit(directory, rest)
         elif not is_alive(directory):
             start(directory)
 

@@ -10,6 +10,7 @@ from htrun.index import Records
 from htrun.runner import wire
 from htrun.runner.records import drop_torn_line
 from htrun.state import ComponentStatus, fold
+from htrun.submissions import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,8 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
     states = fold({}, LocalEvents(directory).read({}, records.is_settled))
     ends = [submission.first_job for submission in submissions[1:]] + [1 << 62]
     for submission, end in zip(submissions, ends, strict=True):
+        if submission.adopted:
+            continue
         for start, stop in submission.components:
             todo[start:stop] = _TODO * (stop - start)
         for _, state in sorted(states.items()):
@@ -42,7 +45,7 @@ def unfinished(directory: MapDirectory, submissions: Sequence[Submission]) -> li
                     todo[start:stop] = _DONE * (stop - start)
     for found in _RECORDED.finditer(records.outcomes):
         todo[found.start() : found.end()] = _DONE * (found.end() - found.start())
-    return _ranges(todo)
+    return list(marked(todo))
 
 
 def read_attempts(directory: MapDirectory, submissions: Sequence[Submission], attempts: Attempts) -> None:
@@ -55,14 +58,3 @@ def read_attempts(directory: MapDirectory, submissions: Sequence[Submission], at
         for name in names:
             if submission.first_job <= name < end:
                 attempts.read(str(directory.job(name)))
-
-
-def _ranges(todo: bytearray) -> list[tuple[int, int]]:
-    result = []
-    start = todo.find(_TODO)
-    while start >= 0:
-        stop = todo.find(_DONE, start)
-        stop = len(todo) if stop < 0 else stop
-        result.append((start, stop))
-        start = todo.find(_TODO, stop)
-    return result

@@ -1,0 +1,221 @@
+"""Running only what has no good result yet: a map is carried on, or a new one takes its results over."""
+
+from __future__ import annotations
+
+import filecmp
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from htrun import words
+from htrun.adoption import adopt
+from htrun.control import MapControl
+from htrun.creation import Built, MapRequest, building, check_place, place
+from htrun.delivery import brings_packages
+from htrun.exceptions import RunDied, UsageError
+from htrun.matches import match
+from htrun.state import ComponentStatus
+from htrun.submissions import marked
+from htrun.tags import TagRegistry
+
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from htrun.config import Config
+    from htrun.store import MapDirectory
+    from htrun.submissions import Ranges
+    from htrun.transfers import FileTable
+
+_ACTIVE = (ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
+_AGAIN = (ComponentStatus.ERRORED, ComponentStatus.REMOVED)
+
+
+class Resumed(NamedTuple):
+    """A map that has been resumed.
+
+    Attributes
+    ----------
+    map : MapControl
+    there : int or None
+        How many of its results were there already; None if there was no map to be resumed.
+    had_failed : bool
+        Whether anything had, where only that was to run.
+    """
+
+    map: MapControl
+    there: int | None
+    had_failed: bool = True
+
+
+def resume(
+    request: MapRequest,
+    calls: Iterable[bytes],
+    files: FileTable,
+    settings: Config,
+    say: Callable[[str], None],
+    *,
+    failed_only: bool = False,
+) -> Resumed:
+    """Let a map have the results of calls, running only those that the map of its tag has no good result of.
+
+    Where nothing else is asked for than what that map is, it is carried on. Else a new one takes its results over, and
+    its place: those of the calls that are the same (see ``match``), if the function's sources are the same. What still
+    runs of them is waited for.
+
+    Parameters
+    ----------
+    request : MapRequest
+        With a tag, and ``overwrite``.
+    calls, files, settings
+        As ``create_map`` has them.
+    say : callable
+        Is told, in words, what takes its time and what is run anew.
+    failed_only : bool
+        Only if anything has errored, and then with the function as it is now: good results are kept whatever its
+        sources were. The calls must be the same.
+
+    Raises
+    ------
+    TagNotFound
+        If nothing can have failed.
+    HtrunError
+        What ``create_map`` raises; the map is as it was then.
+    """
+    assert request.tag is not None
+    registry = TagRegistry(settings.tags)
+    found = registry.get(request.tag) if failed_only else registry.find(request.tag)
+    if found is None or found.path != request.path(request.tag):
+        check_place(request.path(request.tag), overwrite=False)  # there may be a map that is none of this registry's
+    with building(request, calls, files, settings) as built:
+        if found is None:
+            return Resumed(place(request, built, settings), None)
+        old = MapControl(request.tag, found, registry)
+        with old.guard():
+            old.refresh()
+            return _resume(request, built, settings, old, say, failed_only=failed_only)
+
+
+def _resume(
+    request: MapRequest,
+    built: Built,
+    settings: Config,
+    old: MapControl,
+    say: Callable[[str], None],
+    *,
+    failed_only: bool,
+) -> Resumed:
+    new = built.builder.directory
+    changed = _changed(old.directory, new, request)
+    same = all(_same_file(old.directory, new, name) for name in ("calls", "files_table", "remaps_file"))
+    if failed_only:
+        if not same:
+            raise UsageError(
+                f"--lf runs again what has failed of the map {old.tag!r}, but the inputs are others now: "
+                "--resume runs those that are new or have changed"
+            )
+        if old.is_active:
+            raise UsageError(f"the map {old.tag!r} still runs: 'htrun wait {old.tag}' waits for what fails")
+        if not old.errored:
+            return Resumed(old, _completed(old), had_failed=False)
+    elif changed:
+        say(f"all components run anew, for the function is not that of the map {old.tag!r}: {', '.join(changed)}")
+        return Resumed(place(request, built, settings), 0)
+    if same and old.path == request.path(old.tag):
+        there = _completed(old)
+        if there == len(old):
+            old.carry_on()
+            if not old.directory.outputs_file.exists():
+                old.directory.run_file.unlink(missing_ok=True)  # so that all of them are written once more
+            return Resumed(old, there)
+        if not changed and _same_options(old.directory, built, request):
+            _carry_on(old)
+            return Resumed(old, there)
+    taken = _match(old, new, built.components, say)
+    there = 0
+
+    def take(directory: MapDirectory) -> Ranges:
+        nonlocal there
+        if not old.is_there():
+            raise UsageError(f"the map {old.tag!r} was replaced by another command meanwhile: try again")
+        old.refresh()
+        for component, source in enumerate(taken):
+            if source >= 0 and old.status_of(source) is not ComponentStatus.COMPLETED:
+                taken[component] = -1
+        adopt(old.records, old.directory, directory, taken)
+        left = bytearray(source < 0 for source in taken)
+        there = left.count(0)
+        return marked(left)
+
+    return Resumed(place(request, built, settings, take), there)
+
+
+def _completed(map_: MapControl) -> int:
+    return map_.counts()[ComponentStatus.COMPLETED]
+
+
+def _same_file(old: MapDirectory, new: MapDirectory, name: str) -> bool:
+    paths = [getattr(directory, name) for directory in (old, new)]
+    there = [path.exists() for path in paths]
+    return filecmp.cmp(paths[0], paths[1], shallow=False) if all(there) else not any(there)
+
+
+def _same_options(old: MapDirectory, built: Built, request: MapRequest) -> bool:
+    """Tell whether components would be submitted as those of the earlier map were; packages are not looked into."""
+    asked = {"options": built.options, "engine": request.engine.name, "delivery": request.delivery}
+    return (
+        all(old.info[name] == value for name, value in asked.items())
+        and not brings_packages(request.delivery)
+        and _same_file(old, built.builder.directory, "options_file")
+    )
+
+
+def _changed(old: MapDirectory, new: MapDirectory, request: MapRequest) -> list[str]:
+    """Return which parts of the function are not what they were, in words."""
+    before, now = ({path.relative_to(d.sources): path for path in _files(d)} for d in (old, new))
+    both = [name for name in now if name in before]
+    changed = [f"{name} has changed" for name in both if not filecmp.cmp(before[name], now[name], shallow=False)]
+    changed += [f"{name} is new" for name in now if name not in before]
+    changed += [f"{name} is not needed any more" for name in before if name not in now]
+    if not changed and old.info["target"]["reference"] != request.target.reference:
+        changed.append(f"it was {old.info['target']['text']}")
+    return changed
+
+
+def _files(directory: MapDirectory) -> Iterator[Path]:
+    return (path for path in sorted(directory.sources.rglob("*")) if path.is_file())
+
+
+def _carry_on(map_: MapControl) -> None:
+    """Let everything run that has no good result, in the map as it is."""
+    map_.carry_on()
+    counts = map_.counts()
+    if counts[ComponentStatus.SUSPENDED] or (map_.unfinished and not map_.engine.is_working(map_.directory)):
+        map_.act("resume")
+    if counts[ComponentStatus.HELD]:
+        map_.act("release")
+    map_.rerun(map_.components_with(*_AGAIN))
+
+
+def _match(old: MapControl, new: MapDirectory, components: int, say: Callable[[str], None]) -> array[int]:
+    """Find the results that are there, or will be once what still runs has ended, which is waited for."""
+    active = old.is_active
+    marks = [_marks(old, (ComponentStatus.COMPLETED,)), _marks(old, _ACTIVE if active else ())]
+    taken = match(old.directory, new, components, *marks)
+    if not active:
+        return taken
+    wanted = [source for source in taken if source >= 0 and old.status_of(source) in _ACTIVE]
+    if wanted:
+        say(f"waiting for {words.count(len(wanted), 'component')} of the map {old.tag!r} that still run or wait")
+        with suppress(RunDied):
+            for _ in old.watch():
+                if not any(old.status_of(source) in _ACTIVE for source in wanted):
+                    break
+    return taken
+
+
+def _marks(map_: MapControl, statuses: Iterable[ComponentStatus]) -> bytearray:
+    marks = bytearray(len(map_))
+    for component in map_.components_with(*statuses):
+        marks[component] = 1
+    return marks
