@@ -216,7 +216,6 @@ MOMENTS = {
     "when it has taken them over": "work/results/.htrun-new-*/.htrun/submissions.jsonl",
     "when it has described the map": "work/results/.htrun-new-*/.htrun/map.json",
     "when the old map is aside": "work/results/.htrun-old-*",
-    "when the new map is in its place": "work/results/t/.htrun/jobs/*/marker",
     "when the rest runs": "ran",
 }
 
