@@ -147,7 +147,7 @@ class MapView:
             )
         names = sorted(touched)
         fresh = [self.records.read(name) for name in names]
-        if self.directory.info["options"].get("retries"):
+        if self.directory.info.get("options", {}).get("retries"):
             for name, components in zip(names, fresh, strict=True):
                 if components and (self.directory.job(name) / wire.ATTEMPTS).exists():
                     self.retried.update(components)
