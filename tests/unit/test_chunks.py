@@ -77,22 +77,20 @@ def test_what_components_take_in_words(seconds: float, text: str) -> None:
     assert str(Times(seconds, seconds)) == text
 
 
-@given(st.integers(1, 10**6), st.integers(1, 20))
-def test_those_that_go_first(count: int, most: int) -> None:
-    """Some go first of many, spread over all; with the rest they are all there are."""
-    first = pilot.chosen(count, most)
-    assert bool(first) == (count > 40)
-    if first:
-        submission = Submission(0, 0, 1, first)
-        assert 1 <= submission.size <= min(8, most)
-        rest = pilot.rest(submission, count)
-        assert sorted([*first, *rest]) == sorted({*first, *rest})
-        assert sum(stop - start for start, stop in [*first, *rest]) == count
+@given(st.lists(st.integers(1, 10**6), min_size=2, max_size=8, unique=True).map(sorted), st.integers(1, 20))
+def test_those_that_go_first(bounds: list[int], most: int) -> None:
+    """Some go first of many, and each of them is one that is to be submitted."""
+    components = tuple(zip(bounds[::2], bounds[1::2], strict=False))
+    first = pilot.chosen(components, most)
+    assert bool(first) == (sum(stop - start for start, stop in components) > 40)
+    chosen = [component for start, stop in first for component in range(start, stop)]
+    assert len(chosen) == len(set(chosen)) <= min(8, most)
+    assert all(any(start <= component < stop for start, stop in components) for component in chosen)
 
 
 def test_they_are_not_at_equal_distances() -> None:
     """Where every 50th component is slow, some of those that go first are not, and perhaps one is."""
-    first = [start for start, _ in pilot.chosen(10_000)]
+    first = [start for start, _ in pilot.chosen(((0, 10_000),))]
     assert sum(component % 50 == 0 for component in first) <= 1
     assert first[-1] - first[0] > 5000
 

@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "a tuple": ("COMPLETED", HEAD + ',"pickle":"gASVBwAA+/==","output":[1,2]'),
     "a NaN": ("COMPLETED", HEAD + ',"nonfinite":2,"output":[null,null]'),
     "no JSON": ("COMPLETED", HEAD + ',"pickle":"gASV","unexportable":"it is a set","repr":"{1}"'),
-    "a file": ("COMPLETED", HEAD + ',"output_file":"output.json"'),
+    "a file": ("COMPLETED", HEAD + ',"output_file":"output.0.json"'),
     "what was left": ("COMPLETED", HEAD + ',"scratch":[["f",3]],"output":"left"'),
     "an older record": ("COMPLETED", ',"output":"\\u00e9"'),
     "a strange node": ("COMPLETED", HEAD.replace("n.ex", 'n\\".ex') + ',"output":1'),
@@ -48,7 +48,7 @@ def make(home: Path, kinds: list[str | None]) -> MapView:
     directory.append_submission({"submission": 0, "first_job": 0, "chunk_size": 1, "components": [[0, len(kinds)]]})
     for job in (0, 1):
         directory.job(job).mkdir()
-        (directory.job(job) / "output.json").write_text('"large"')
+        (directory.job(job) / "output.0.json").write_text('"large"')
     for component, kind in enumerate(kinds):
         if kind is not None:
             status, rest = KINDS[kind]

@@ -293,7 +293,7 @@ def test_jobs_that_start_while_they_are_looked_at(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(waiting, "query_jobs", lambda *_: [job(ClusterId=1, ProcId=0, JobStatus=next(looks))])
     monkeypatch.setattr(waiting, "query_ads", lambda *_: [])
     monkeypatch.setattr(waiting, "map_constraint", str)
-    directory: Any = SimpleNamespace(read_submissions=list, info={"tag": "t"})
+    directory: Any = SimpleNamespace(read_submissions=list, info={"tag": "t", "options": {}})
     assert waiting.explain(directory) == [
         "The schedd has no idle jobs of this map: they have started, or were held, just now."
     ]

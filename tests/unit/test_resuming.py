@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from htrun.adoption import adopt, never_submitted
 from htrun.filestate import state
 from htrun.matches import match
-from htrun.records import Records
+from htrun.index import Records
 from htrun.store import DirectoryBuilder, MapDirectory
 
 if TYPE_CHECKING:

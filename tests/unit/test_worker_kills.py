@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from htrun.runner.attempts import Attempts
 from htrun.runner.calls import Calls, index_lines
 from htrun.runner.spec import Spec
 from htrun.runner.supervisor import Supervisor
@@ -43,7 +44,7 @@ def run(place: Path, step: int) -> tuple[bool, list[Any]]:
         forks += kind == "EXECUTE"
 
     reference = {"module": "m", "qualname": "f", "file": "m.py"}
-    spec = Spec(reference, str(place), lambda _: "", checkpoints=str(place))
+    spec = Spec(reference, str(place), lambda _: "", attempts=Attempts(), checkpoints=str(place))
     supervisor = Supervisor(
         spec,
         Calls(str(calls), index_lines(str(calls)), range(NUMBER)),
