@@ -88,7 +88,7 @@ def late_jobs(directory: MapDirectory) -> int:
 
 
 def _limits(directory: MapDirectory) -> list[str]:
-    options = directory.info["options"]
+    options = directory.info.get("options", {})
     return [f"--{key.replace('_', '-')} {options[key]}" for key in ("max_running", "max_idle") if key in options]
 
 
