@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from htrun.adoption import adopt, never_submitted
 from htrun.filestate import state
-from htrun.matches import match
 from htrun.index import Records
+from htrun.matches import match
 from htrun.store import DirectoryBuilder, MapDirectory
 
 if TYPE_CHECKING:
