@@ -17,6 +17,8 @@ def double(number):
 
 def overflows_the_stack(number):
     sys.setrecursionlimit(2**30)
+    # HTCondor sets no limit: the stack would take all the memory there is.
+    resource.setrlimit(resource.RLIMIT_STACK, (2**23, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     deeper = ctypes.CFUNCTYPE(ctypes.c_int)
     again = deeper(lambda: again())
     return again()
