@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -22,7 +23,9 @@ CHANGES = {
     *("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.link", "os.symlink"),
     *("fcntl.flock", "subprocess.Popen", "os.utime"),
 }
-CALLS = {"write", "fsync", "_schedd_submit"}
+ELSEWHERE = ("/dev/", os.path.join(tempfile.gettempdir(), "tmp"), "module.pyc")  # where byte code is made
+CALLS = {"fsync", "_schedd_submit"}
+WRITE = ("posix", "write")  # what other objects write, they buffer
 
 
 class Killer:
@@ -39,14 +42,17 @@ class Killer:
         """Look at an audit event; see ``sys.addaudithook``."""
         if event == "open":
             path, _, flags = arguments
-            if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and "/dev/" not in str(path):
-                self.step(f"open {path}")
-        elif event in CHANGES:
-            self.step(f"{event} {arguments[0]}")
+            if not isinstance(path, str) or not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                return
+        elif event not in CHANGES:
+            return
+        what = str(arguments[0])
+        if not what.startswith(ELSEWHERE):
+            self.step(f"{event} {what}")
 
     def profile(self, _: Any, event: str, argument: Any) -> None:
         """Look at a call; see ``sys.setprofile``."""
-        if event == "c_call" and argument.__name__ in CALLS:
+        if event == "c_call" and (argument.__name__ in CALLS or (argument.__module__, argument.__name__) == WRITE):
             self.step(argument.__name__)
 
     def step(self, what: str) -> None:

@@ -112,7 +112,10 @@ class HTCondorEngine:
         self._check()
         machines.check(machines.needed(directory))
         with directory.lock("submit"):
-            self._remove_strays(directory)  # raises if the schedd does not answer
+            if directory.read_submissions():
+                self._has_jobs(locate_schedd(), map_constraint(directory))  # raises if the schedd does not answer
+            else:
+                self._remove_strays(directory)  # as does this
             self._complete(directory)  # or else its jobs would be taken for those of this one
             known = directory.submissions_size()
             submission = self._plan(directory, components, followed=followed)
@@ -304,6 +307,7 @@ class HTCondorEngine:
         strays = place_constraint(directory)
         if self._has_jobs(schedd, strays):
             self._remove(schedd, strays, "the directory of its map was deleted")
+            events_file(directory).unlink(missing_ok=True)  # it tells of their end
 
     def _remove(self, schedd: Any, constraint: str, reason: str) -> None:
         with translated("cannot remove the jobs"):
