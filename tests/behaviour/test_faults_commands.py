@@ -133,7 +133,7 @@ htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
 ls -A results; rm results/filler; mount -o remount,ro results
 htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
 ls -A results; htrun tags; mount -o remount,rw results
-mount -t tmpfs -o size=1m tmpfs registry
+mount -t tmpfs -o size=1m,mode=700 tmpfs registry
 head -c 1024k /dev/zero > registry/filler
 HTRUN_DIR=$PWD/registry htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
 ls -A results; mount -o remount,ro registry
