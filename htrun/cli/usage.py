@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @selectors
 @click.option("--format", "format_", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 def usage(tags: Sequence[str], patterns: Sequence[str], all_: bool, format_: str) -> ExitCode:
-    """Compare what maps use with what they ask for, and say what to ask for next time.
+    """Compare what maps use with what they ask for.
 
     \b
     Example:

@@ -130,13 +130,13 @@ FULL_DISK = """
 mount -t tmpfs -o size=1m tmpfs results || exit 77
 head -c 1020k /dev/zero > results/filler
 htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
-ls -A results; rm results/filler; mount -o remount,ro results
+ls -A results; rm results/filler; mount -o remount,ro,size=1m tmpfs results
 htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
-ls -A results; htrun tags; mount -o remount,rw results
+ls -A results; htrun tags; mount -o remount,rw,size=1m tmpfs results
 mount -t tmpfs -o size=1m,mode=700 tmpfs registry
 head -c 1024k /dev/zero > registry/filler
 HTRUN_DIR=$PWD/registry htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
-ls -A results; mount -o remount,ro registry
+ls -A results; mount -o remount,ro,size=1m tmpfs registry
 HTRUN_DIR=$PWD/registry htrun m.py:f --args in.jsonl --tag t --no-transfer; echo "code $?"
 ls -A results
 """
