@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -17,6 +18,7 @@ _BLOCK = 1 << 20
 _GET_MARK, _SET_MARK = getattr(fcntl, "F_GETSIG", None), getattr(fcntl, "F_SETSIG", None)
 _MARKS = (61, 62, 63)
 _fcntl = fcntl.fcntl
+_HIGH = 200
 
 
 class _File:
@@ -32,10 +34,16 @@ class _File:
     def __init__(self, path: str, mark: int) -> None:
         self.path = path
         self._mark = mark
-        self._open()
+        self.reopen()
 
-    def _open(self) -> None:
-        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    def reopen(self) -> None:
+        """Open the file, whose descriptor a function has closed."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:  # with a number of its own, and none that a file of the function's gets: that is the lowest
+            self.fd = int(_fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH + self._mark))
+            os.close(fd)
+        except OSError:
+            self.fd = fd
         status = os.fstat(self.fd)
         self.identity = (status.st_dev, status.st_ino)
         self._get_mark = None
@@ -46,15 +54,13 @@ class _File:
             except OSError:
                 pass  # then fstat has to do
 
-    def make_sure(self) -> int:
-        """Return the descriptor, after making sure that it is this file's."""
-        if not self.is_at(self.fd):
-            self._open()  # what the number stands for now is the function's own
-        return self.fd
-
     def size(self) -> int:
         """Return the size in bytes."""
-        return os.lseek(self.make_sure(), 0, os.SEEK_END)
+        try:
+            return os.lseek(self.fd, 0, os.SEEK_END)
+        except OSError:
+            self.reopen()
+            return os.lseek(self.fd, 0, os.SEEK_END)
 
     def is_at(self, number: int) -> bool:
         """Tell whether a descriptor is one of this file."""
@@ -179,7 +185,7 @@ class Capture:
         Returns
         -------
         list of (int, int)
-            Where in the job's stdout and stderr that is, in bytes, which was printed since the last record.
+            Where in the job's stdout and stderr that is, in bytes, which was printed since the last ``begin``.
         """
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -223,11 +229,22 @@ class Capture:
 
         Where there is no space for it nothing has changed.
         """
+        data = record.encode("utf-8") + b"\n"
         try:
-            write_all(self._records.make_sure(), record.encode("utf-8") + b"\n")
+            try:
+                write_all(self._records.fd, data)
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+                self._records.reopen()
+                write_all(self._records.fd, data)
         except OSError:
             drop_torn_line(self._records.path)
             raise
+        self.begin()
+
+    def begin(self) -> None:
+        """Let what is printed from now on be told apart from what was printed before."""
         self._begins[:] = self._ends
 
 

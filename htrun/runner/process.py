@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import _signal
+import functools
 import operator
 import os
 import resource
 import signal
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SIGNALS = [
     int(getattr(signal, name))
@@ -23,9 +27,38 @@ _LIMITS = [
 ]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
+QUICK_SECONDS = 0.001
+"""A function that took longer is worth the dozen system calls of looking at everything."""
+
 # Most functions take less time than these need with the conversions that Python puts around them.
 _get_handler = _signal.getsignal
 _variables: Any = getattr(os.environ, "_data", os.environ)
+
+
+_CHANGING = (
+    (os, ("umask",)),
+    (signal, ("alarm", "setitimer", "pthread_sigmask")),
+    (resource, ("setrlimit", "prlimit")),
+)
+_noticed: list[str] = []
+"""The functions that were called since everything was put back."""
+
+
+def watch() -> None:
+    """Notice calls of the functions that change what only the system knows of a process."""
+    for module, names in _CHANGING:
+        for name in names:
+            if hasattr(module, name):
+                setattr(module, name, _noticing(getattr(module, name)))
+
+
+def _noticing(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def notice(*args: Any, **kwargs: Any) -> Any:
+        _noticed.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return notice
 
 
 class ProcessState:
@@ -49,23 +82,25 @@ class ProcessState:
         self._argv = list(sys.argv)
         self._path = list(sys.path)
         self._recursion_limit = sys.getrecursionlimit()
+        _noticed.clear()
 
-    def restore(self) -> None:
-        """Put everything back; it takes a few microseconds, since mostly nothing has changed."""
-        for timer in _TIMERS:
-            _signal.setitimer(timer, 0)
+    def restore(self, seconds: float) -> None:
+        """Put everything back; it takes a few microseconds, since mostly nothing has changed.
+
+        What only the system knows is left alone after a quick function that has called none of Python's functions for
+        it (``watch``): asking for it would take longer than many functions do.
+
+        Parameters
+        ----------
+        seconds : float
+            How long the function took.
+        """
+        if _noticed or seconds > QUICK_SECONDS:
+            self._restore_what_the_system_knows()
         if not all(map(operator.is_, map(_get_handler, _SIGNALS), self._handlers)):
             for number, handler in zip(_SIGNALS, self._handlers):
                 if handler is not None and _get_handler(number) is not handler:
                     signal.signal(number, handler)
-        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        if list(map(resource.getrlimit, _LIMITS)) != self._limits:
-            for limit, value in zip(_LIMITS, self._limits):
-                try:
-                    resource.setrlimit(limit, value)
-                except (OSError, ValueError):
-                    pass  # the hard limit was lowered, which is for good
-        os.umask(self._umask)
         self._variables[self._free] = _variables.get(self._free)
         if _variables != self._variables:
             os.environ.clear()
@@ -75,3 +110,16 @@ class ProcessState:
         if sys.path != self._path:
             sys.path[:] = self._path
         sys.setrecursionlimit(self._recursion_limit)
+
+    def _restore_what_the_system_knows(self) -> None:
+        for timer in _TIMERS:
+            _signal.setitimer(timer, 0)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if list(map(resource.getrlimit, _LIMITS)) != self._limits:
+            for limit, value in zip(_LIMITS, self._limits):
+                try:
+                    resource.setrlimit(limit, value)
+                except (OSError, ValueError):
+                    pass  # the hard limit was lowered, which is for good
+        os.umask(self._umask)
+        _noticed.clear()

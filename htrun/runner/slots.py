@@ -21,10 +21,11 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal
 class Board:
     """Shared memory in which a worker says which component it is in."""
 
-    _layout = struct.Struct("=qdd")
+    _layout = struct.Struct("=qddd")
     _clock = struct.Struct("=d")
     _called_at = 16
-    _ticks_at = 24
+    _paused_at = 24
+    _ticks_at = 32
 
     def __init__(self) -> None:
         self.memory = mmap.mmap(-1, self._layout.size + self._clock.size)
@@ -32,7 +33,7 @@ class Board:
 
     def begin(self, component: int, started: float) -> None:
         """Note the component that starts now."""
-        self._layout.pack_into(self.memory, 0, component, started, -1.0)
+        self._layout.pack_into(self.memory, 0, component, started, -1.0, 0.0)
 
     def end(self) -> None:
         """Note that no component is running."""
@@ -40,12 +41,24 @@ class Board:
 
     def read(self) -> tuple[int, float]:
         """Return (component or -1, start time in seconds since the epoch)."""
-        component, started, _ = self._layout.unpack_from(self.memory, 0)
+        component, started, *_ = self._layout.unpack_from(self.memory, 0)
         return component, started
 
     def call(self) -> None:
         """Note that the component's function is called now."""
         self._clock.pack_into(self.memory, self._called_at, self._clock.unpack_from(self.memory, self._ticks_at)[0])
+
+    def returned(self) -> None:
+        """Note that the function has returned: what is still to be done takes as long as it takes."""
+        self._clock.pack_into(self.memory, self._called_at, -1.0)
+
+    def pause(self, seconds: float) -> None:
+        """Note for how long the worker was stopped."""
+        self._clock.pack_into(self.memory, self._paused_at, self.paused() + seconds)
+
+    def paused(self) -> float:
+        """Return for how many seconds the worker was stopped since the component began."""
+        return float(self._clock.unpack_from(self.memory, self._paused_at)[0])
 
     def tick(self, seconds: float) -> None:
         """Count some time in which the worker could run."""
@@ -54,7 +67,7 @@ class Board:
 
     def ran(self) -> float:
         """Return for how many seconds the component's function could run since it was called; 0 if it was not."""
-        called, ticks = struct.unpack_from("=dd", self.memory, self._called_at)
+        called, _, ticks = struct.unpack_from("=ddd", self.memory, self._called_at)
         return ticks - called if called >= 0 else 0.0
 
 

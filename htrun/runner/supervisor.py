@@ -85,6 +85,7 @@ class Supervisor:
         """How many components are to be tried again elsewhere."""
         self.stopped = False
         self.paused = False
+        self.paused_at = 0.0
         self.busy_seconds = 0.0
         self.finished = 0
         self.looked = time.monotonic()
@@ -129,6 +130,7 @@ class Supervisor:
         if self.paused or self.stopped:
             return
         self.paused = True
+        self.paused_at = time.monotonic()
         for slot in self._busy():
             slot.signal(signal.SIGSTOP)
             self._tell("SUSPENDED", slot)
@@ -144,6 +146,10 @@ class Supervisor:
 
     def _wake(self) -> None:
         """Let all workers go on: one that was done at the moment when it was stopped is idle by now."""
+        if self.paused:
+            self.looked = time.monotonic()
+            for slot in self.slots:
+                slot.board.pause(self.looked - self.paused_at)
         self.paused = False
         for slot in self.slots:
             slot.signal(signal.SIGCONT)

@@ -7,6 +7,7 @@ the worker, or was stopped itself.
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ TICK = 1.0
 """Seconds between looks of the supervisor at its workers."""
 GRACE = 5.0
 """Seconds that a function has to end once it has been interrupted."""
+
+
+_NOTHING = 0.01
+"""Seconds that an alarm may come too early."""
 
 
 class ComponentTimeout(BaseException):
@@ -45,7 +50,8 @@ class Alarm:
     def __init__(self, seconds: float, board: Board) -> None:
         self.seconds = seconds
         self.board = board
-        self._calling = False
+        self._calling = self._rang = False
+        self._called = 0.0
 
     def install(self) -> None:
         """Make this process listen to the alarm."""
@@ -54,18 +60,31 @@ class Alarm:
     def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call a function. The timer is left to be stopped with all others that the function may have set."""
         self.board.call()
+        self._rang = False
+        self._called = time.monotonic()
         self._calling = True
         try:
             signal.setitimer(signal.ITIMER_REAL, self.seconds)
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
         finally:
             self._calling = False  # what rings from now on is too late
+            self.board.returned()
+        if self._rang:  # and the function has caught what that raised
+            raise self._timeout()
+        return result
 
     def _ring(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (signals call it so)
         if not self._calling:
             return
-        left = self.seconds - self.board.ran()
-        if left > 2 * TICK:  # as exact as this time is counted: the process was stopped meanwhile
+        left = self.seconds - (time.monotonic() - self._called - self.board.paused())
+        counted = self.seconds - self.board.ran()
+        if counted > 2 * TICK:  # as exact as this time is counted: the supervisor was stopped as well
+            left = max(left, counted)
+        if left > _NOTHING:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
-        raise ComponentTimeout("it took longer than %g s" % self.seconds)
+        self._rang = True
+        raise self._timeout()
+
+    def _timeout(self) -> ComponentTimeout:
+        return ComponentTimeout("it took longer than %g s" % self.seconds)

@@ -26,13 +26,16 @@ class Meter:
     def start(self) -> None:
         """Count from here on: what came before does not."""
         self._forgets = _forget_peak()
-        own, children, self._cpu = _usage()
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._cpu = _seconds(own) + _seconds(self._children)
         self._base = own.ru_maxrss
-        self._faults = children.ru_minflt
+        self._signs = own.ru_minflt, own.ru_nvcsw
 
     def skip_time(self) -> None:
         """Count processor time from here on; of memory, what came before does count."""
-        self._cpu = _usage()[2]
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._cpu = _seconds(resource.getrusage(resource.RUSAGE_SELF)) + _seconds(self._children)
 
     def read(self, seconds: float) -> tuple[float, float]:
         """Return what was used since the last time, and count from here on.
@@ -51,23 +54,26 @@ class Meter:
             only knows the peak of all times: of children, where a component before had a larger one, and of this
             process, where a component that was over in no time has found memory that one before it has left.
         """
-        own, children, cpu = _usage()
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        before = self._children
+        signs = own.ru_minflt, own.ru_nvcsw
+        if signs != self._signs:  # no process is started without a page fault, or without waiting for vfork(2)
+            self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = _seconds(own) + _seconds(self._children)
         used = cpu - self._cpu
         peak = own.ru_maxrss
-        if children.ru_minflt != self._faults:  # no process starts without one, so some have ended meanwhile
-            peak = max(peak, children.ru_maxrss)
+        if self._children.ru_minflt != before.ru_minflt:  # some have ended meanwhile
+            peak = max(peak, self._children.ru_maxrss)
         if self._forgets and (own.ru_maxrss - self._base > _RISE_KIB or seconds > _FORGET_SECONDS):
             self.start()
         else:
-            self._cpu, self._faults = cpu, children.ru_minflt
+            self._cpu, self._signs = cpu, signs
         return used, mebibytes(peak)
 
 
-def _usage() -> tuple[resource.struct_rusage, resource.struct_rusage, float]:
-    """Return what the kernel says of this process, of its children, and the processor time of them all in seconds."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own, children, own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+def _seconds(usage: resource.struct_rusage) -> float:
+    """Return the processor time that the kernel counts."""
+    return usage.ru_utime + usage.ru_stime
 
 
 def _forget_peak() -> bool:

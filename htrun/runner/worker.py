@@ -12,7 +12,7 @@ from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
-from .process import ProcessState
+from .process import QUICK_SECONDS, ProcessState, watch
 from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
 
@@ -75,6 +75,8 @@ class Worker:
         self.board = board
         self.saved: set[int] = set()  # the components of a range that have a checkpoint
         self.pid = os.getpid()
+        self.is_fork = False  # of a worker, made by a function
+        os.register_at_fork(after_in_child=self._forked)
         self.function: Callable[..., Any] | None = None
         self.process: ProcessState | None = None  # as importing the target has left it
         self.alarm = Alarm(spec.timeout, board) if spec.timeout is not None else None
@@ -145,13 +147,13 @@ class Worker:
             tick = time.perf_counter()
             result = function(*args, **kwargs) if self.alarm is None else self.alarm.call(function, args, kwargs)
             wall = time.perf_counter() - tick
-            self._come_back()
+            self._come_back(wall)
             encoded = values.encode(result)
         except Held as hold:
             return self._hold(component, hold)
         except BaseException as exception:  # SystemExit and KeyboardInterrupt are this component's errors as well
             wall = time.perf_counter() - tick
-            self._come_back()
+            self._come_back(wall)
             error = failures.describe_exception(exception, self.spec.sources)
             self.timed_out = isinstance(exception, ComponentTimeout)
         result = None  # what it holds must not outlive the component
@@ -252,6 +254,7 @@ class Worker:
     def _try_again(self, component: int, error: dict[str, Any], *, hooked: bool) -> bytes:
         """Note a failed attempt and what it has printed, and drop the files that it has handed over."""
         self.spec.attempts.fail(self.directory, component, error, *self.capture.settle())
+        self.capture.begin()
         if hooked:
             outputs.drop(self.base, self.directory, component)
             if os.path.exists(self.place.checkpoint):
@@ -274,12 +277,15 @@ class Worker:
         self._clean_scratch()
         return HELD
 
-    def _come_back(self) -> None:
+    def _forked(self) -> None:
+        self.is_fork = True
+
+    def _come_back(self, seconds: float) -> None:
         """Undo what the function did to the process; end one that it forked: the component is the parent's."""
-        if os.getpid() != self.pid:
+        if self.is_fork or (seconds > QUICK_SECONDS and os.getpid() != self.pid):  # by Python, or past it
             os._exit(0)
         if self.process is not None:
-            self.process.restore()
+            self.process.restore(seconds)
 
     def _load(self) -> Callable[..., Any]:
         if self.load_error is not None:
@@ -290,6 +296,7 @@ class Worker:
                 from . import packages
 
                 packages.use(self.spec.packages, self.spec.python)
+            watch()
             self.function = load_function(self.spec.reference, self.spec.sources, self.spec.python)
             self.meter.skip_time()  # a component's own begins with its call
             if self.alarm is not None:

@@ -62,6 +62,12 @@ FLAKY = """\
             except BaseException:
                 pass
 
+    def deaf(n):
+        try:
+            time.sleep(600)
+        except BaseException:
+            pass
+
     def compiled(n):
         sum(itertools.repeat(0))
 
@@ -79,6 +85,19 @@ FLAKY = """\
     def gate(n):
         while not (home / "gate").exists():
             time.sleep(0.02)
+    """
+
+
+SLOW_VALUE = """\
+    import time
+
+    class Slow:
+        def __reduce__(self):
+            time.sleep(8)  # longer than the time and the grace
+            return Slow, ()
+
+    def f():
+        return Slow()
     """
 
 
@@ -106,8 +125,9 @@ def test_what_has_failed_is_tried_again(flaky: Shell) -> None:
     rows = flaky.run("m.py:f", calls, "--retries", 2, "--chunk-size", 7, "--workers", 1)
     assert outputs(rows) == [[1 if what == "well" else 3, []] for what in whats]
     assert tries(flaky, *range(7)) == [1 if what == "well" else 3 for what in whats]
-    assert flaky("stdout", "t", 3).stdout == "attempt 1\nattempt 2\nattempt 3\n"
-    assert flaky("stdout", "t", 4).stdout == "attempt 1\n"
+    for n, what in enumerate(whats):
+        printed = flaky("stdout", "t", n).stdout
+        assert printed == ("attempt 1\n" if what == "well" else "attempt 1\nattempt 2\nattempt 3\n")
     told = flaky("components", "t", "-v").stdout
     assert told.count(": ValueError: no 1") == 2
     assert told.count("(SIGSEGV)") == 2
@@ -188,6 +208,20 @@ def test_what_does_not_listen(flaky: Shell) -> None:
         assert "it took longer than 1 s, and did not end" in error["error"]["message"]
 
 
+def test_what_listens_and_goes_on(flaky: Shell) -> None:
+    """A function that catches the interruption, and returns, has taken too long nevertheless."""
+    rows = flaky.run("m.py:f", [[0, "deaf"], [1, "well"]], "--timeout", 1, "--chunk-size", 2, code=1)
+    assert [row["status"][0] for row in rows] == list("EC")
+    assert flaky.errors()[0]["error"]["message"] == "it took longer than 1 s"
+
+
+def test_only_the_function_has_a_time_out(flaky: Shell) -> None:
+    """What comes after the function, such as the pickling of its value, takes as long as it takes."""
+    flaky.write("slow.py", SLOW_VALUE)
+    rows = flaky.run("slow.py:f", None, "--timeout", 1)
+    assert [row["status"] for row in rows] == ["COMPLETED"]
+
+
 def test_a_timeout_is_tried_again(flaky: Shell) -> None:
     """What takes too long is tried again as what fails otherwise, also where it had to be killed."""
     calls = [[0, "sleep", 2], [1, "stubborn", 2], [2, "well"]]
@@ -229,7 +263,7 @@ def test_pauses_do_not_count(local: Shell, wait_longer: Callable[[], None]) -> N
     """While a map is paused, its components do not use up their time."""
     local.write("m.py", FLAKY.format(home=str(local.home)))
     calls = local.jsonl("c.jsonl", [[0, "gate"]])
-    local("m.py:f", "--args", calls, "--tag", "t", "--timeout", "4", "--detach")
+    local("m.py:f", "--args", calls, "--tag", "t", "--timeout", "2", "--detach")
     until(lambda: (local.home / "tries-0").exists(), "it runs")
     local("pause", "t")
     wait_longer()

@@ -152,6 +152,7 @@ def _carry_out_orders(
             for submission in directory.read_submissions()[len(submissions) :]:
                 submissions.append(submission)
                 for slot in supervisor.slots:
+                    supervisor.spec.attempts.read(slot.directory)  # or else they would be read when they are forgotten
                     slot.directory = str(directory.job(submission.first_job + slot.number))
                 for start, stop in submission.components:
                     supervisor.spec.attempts.forget(range(start, stop))
