@@ -21,6 +21,19 @@ _fcntl = fcntl.fcntl
 _HIGH = 200
 
 
+def out_of_the_way(fd: int, number: int) -> int:
+    """Give an open file a descriptor of at least a number: one that is closed is not soon the number of another file.
+
+    Files that are opened get the lowest number there is. The file keeps its descriptor where there may be none so high.
+    """
+    try:
+        high = int(_fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number))
+    except OSError:
+        return fd
+    os.close(fd)
+    return high
+
+
 class _File:
     """A file open for appending, that is opened again if its descriptor was closed or has become another file's.
 
@@ -38,12 +51,7 @@ class _File:
 
     def reopen(self) -> None:
         """Open the file, whose descriptor a function has closed."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:  # with a number of its own, and none that a file of the function's gets: that is the lowest
-            self.fd = int(_fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH + self._mark))
-            os.close(fd)
-        except OSError:
-            self.fd = fd
+        self.fd = out_of_the_way(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644), _HIGH + self._mark)
         status = os.fstat(self.fd)
         self.identity = (status.st_dev, status.st_ino)
         self._get_mark = None

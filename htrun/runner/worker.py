@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
-from .capture import Capture, Pipe
+from .capture import Capture, Pipe, out_of_the_way
 from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import QUICK_SECONDS, ProcessState, watch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
+_SCRATCH_FD = 300
 _LONG_AGO = 946684800  # of 2000: the time of a scratch directory that nothing has happened in
 
 DONE = b"."
@@ -312,9 +314,9 @@ class Worker:
 
     def _enter_scratch(self) -> None:
         try:
-            os.chdir(self.scratch)
-        except OSError:
-            os.makedirs(self.scratch, exist_ok=True)
+            os.fchdir(self.scratch_fd)
+        except OSError:  # a function has closed it
+            self._make_scratch()
             os.chdir(self.scratch)
 
     def _bring(self, files: list[tuple[str, str]]) -> None:
@@ -344,19 +346,28 @@ class Worker:
         Whatever becomes of an entry in it changes its time, and so do the functions that hand files over.
         """
         try:
-            status = os.stat(self.scratch)
+            status = os.fstat(self.scratch_fd)
         except OSError:
             return True
-        return status.st_mtime_ns != self.unused.st_mtime_ns or status.st_mode != self.unused.st_mode
+        unused = self.unused
+        return (
+            status.st_mtime_ns != unused.st_mtime_ns
+            or status.st_ctime_ns != unused.st_ctime_ns
+            or status.st_mode != unused.st_mode
+            or status.st_nlink != unused.st_nlink
+        )
 
     def _make_scratch(self) -> None:
         os.makedirs(self.scratch, exist_ok=True)
         os.utime(self.scratch, (time.time(), _LONG_AGO))
-        self.unused = os.stat(self.scratch)
+        self.scratch_fd = out_of_the_way(os.open(self.scratch, os.O_RDONLY), _SCRATCH_FD)
+        self.unused = os.fstat(self.scratch_fd)
 
     def _clean_scratch(self) -> None:
         os.chdir(self.directory)
         remove_tree(self.scratch)
+        with contextlib.suppress(OSError):
+            os.close(self.scratch_fd)
         self._make_scratch()
 
     def _output(self, component: int, encoded: values.Encoded) -> str:
