@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .capture import file_size
 from .files import remove_tree
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 # In this order: what a record speaks of is there before it.
 _LOGS = (wire.STDOUT, wire.STDERR, wire.ATTEMPTS, wire.RECORDS)

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import zipimport
-from typing import TYPE_CHECKING
 
 from . import failures, wire
 from .access_point import AccessPoint
@@ -20,6 +19,7 @@ from .records import recorded_components
 from .spec import Spec
 from .supervisor import Supervisor
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

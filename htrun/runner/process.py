@@ -9,7 +9,10 @@ import resource
 import signal
 import sys
 import time
-from typing import Any
+
+TYPE_CHECKING = False  # see htrun.runner
+if TYPE_CHECKING:
+    from typing import Any
 
 _SIGNALS = [
     int(getattr(signal, name))

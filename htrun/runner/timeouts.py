@@ -7,11 +7,12 @@ the worker, or was stopped itself.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
+    from typing import Any
 
     from .slots import Board
 
