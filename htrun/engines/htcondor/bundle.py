@@ -44,11 +44,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         files |= {
             f"{package.__name__}/{file.name}": file for file in sorted(Path(package.__file__).parent.glob("*.py"))
         }
-    sources = {
-        file.relative_to(directory.sources).as_posix(): file
-        for file in sorted(directory.sources.rglob("*"))
-        if file.is_file()
-    }
+    sources = {file.relative_to(directory.sources).as_posix(): file for file in directory.source_files()}
     options = directory.info.get("options", {})
     job = {
         "reference": directory.info["target"]["reference"],
