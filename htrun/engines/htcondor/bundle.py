@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import htrun.runner
+from htrun.options import is_in_place
 from htrun.runner import wire
 from htrun.store import atomic_write
 
@@ -53,6 +54,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         "max_failures": options.get("max_failures", 0),
         "retries": options.get("retries", 0),
         "timeout": options.get("timeout"),
+        "in_place": is_in_place(options.get("submit", {})),
         **directory.delivered["runner"],
     }
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}
