@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 JOBS, CHUNKS = 200, 10_000
 MILLION = 1_000_000
+IN_PLACE = "htrun, without transfer"
 TRANSFER, NO_TRANSFER, ONE_JOB = "plain jobs, with transfer", "plain jobs, without transfer", "one plain job"
 ENOUGH_S = 45.0
 
@@ -58,10 +59,11 @@ def run(session: Session, names: Iterable[str]) -> None:
 
 
 def compare_jobs(session: Session) -> None:
-    """Run a component a job, and plain jobs."""
+    """Run a component a job, and plain jobs, with transfer and without."""
     subjects = {
         HTRUN: partial(maps, session, JOBS, "--chunk-size 1"),
         TRANSFER: partial(plain, session, JOBS, "YES"),
+        IN_PLACE: partial(maps, session, JOBS, "--chunk-size 1 -o should_transfer_files=NO"),
         NO_TRANSFER: partial(plain, session, JOBS, "NO"),
     }
     session.rounds("pool-jobs", JOBS, subjects, ENOUGH_S)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from htrun.settings import Config
     from htrun.store import MapDirectory
 
-_POLL_SECONDS = 0.02
-_LIVE_SECONDS = 0.1  # between looks at a local run, whose workers need the processors themselves
+_POLL_SECONDS = 0.1  # between looks: workers, or the daemons of a pool, may need the processors themselves
 _END_SECONDS = 0.01
 _MAX_POLL_SECONDS = 0.5
 _REST = 4  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
+_EFFECT_POLL_SECONDS = 0.02
 
 _WAITING = frozenset({ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE})
 _UNFINISHED = _WAITING | {ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}
@@ -116,7 +116,7 @@ class MapControl(MapView):
                 self.engine.let_go(self.directory)
 
     def _watch(self) -> Iterator[bool]:
-        pause = first = _LIVE_SECONDS if self.engine.records_are_live else _POLL_SECONDS
+        pause = _POLL_SECONDS
         seen: object = None
         while True:
             began = time.monotonic()
@@ -127,7 +127,7 @@ class MapControl(MapView):
             yield changed
             if not active:
                 return
-            pause = first if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
+            pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
             self._rest(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
 
     def _rest(self, seconds: float) -> None:
@@ -238,7 +238,7 @@ class MapControl(MapView):
         while number and self._number(_SHOWN[action]):
             if time.monotonic() > deadline:
                 break
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_EFFECT_POLL_SECONDS)
             self.refresh()
         return number
 

@@ -27,7 +27,7 @@ from htrun.exceptions import (
 from htrun.filestate import state
 from htrun.input_files import InputFiles
 from htrun.logs import get_logger
-from htrun.options import MapOptions, resolve
+from htrun.options import TRANSFER, MapOptions, is_in_place, resolve
 from htrun.policy import AUTO
 from htrun.replacing import Replacement
 from htrun.runner import wire
@@ -35,7 +35,7 @@ from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.tags import TagRegistry, check_tag, make_up_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from htrun.engines.base import Engine
     from htrun.functions import Function
@@ -188,6 +188,8 @@ def building(request: MapRequest, calls: Iterable[bytes], files: FileTable, sett
         urls = [file.path for file in files if file.is_remote]
         urls += options.remaps.check(count)
         request.engine.check_urls(list(dict.fromkeys(urls)), {*options.fixed, *options.variadic})
+        if is_in_place(options.fixed):
+            _check_in_place(request, {**options.fixed, **options.variadic}, urls)
         builder.write_options(options.variadic)
         builder.write_remaps(options.remaps)
         builder.write_files(
@@ -235,7 +237,8 @@ def place(
             if request.tag is None and (registry.find(tag) is not None or path.exists()):
                 continue
             if request.engine.needs_delivery or brings_packages(request.delivery):
-                where = Place(tag, builder.directory, path, settings, request.target.file)
+                bundle = f"../../{wire.BUNDLE}" if is_in_place(built.options.get("submit", {})) else wire.BUNDLE
+                where = Place(tag, builder.directory, path, settings, request.target.file, bundle)
                 builder.write_delivery(*get_delivery(request.delivery).prepare(where))
             replaced = Replacement(tag, request.uid, path, registry, wanted=request.overwrite)
             map_: MapControl | None = None
@@ -259,6 +262,22 @@ def place(
             replaced.remove()
             _logger.info("created map %s with %d components in %s", tag, built.components, map_.path)
             return map_
+
+
+def _check_in_place(request: MapRequest, options: Collection[str], urls: Sequence[str]) -> None:
+    """Raise UsageError where what jobs need does not lie on a shared file system."""
+    if not request.engine.needs_delivery:
+        return
+    if not getattr(get_delivery(request.delivery), "works_in_place", False):
+        raise UsageError(
+            f"{TRANSFER}=NO goes with the delivery methods shared and assume only: what {request.delivery} brings to "
+            "the nodes has to be transferred"
+        )
+    images = [name for name in ("container_image", "docker_image") if name in options]
+    if images:
+        raise UsageError(f"{TRANSFER}=NO does not go with {images[0]}: files have to be transferred into a container")
+    if urls:
+        raise UsageError(f"{TRANSFER}=NO does not go with URLs, which HTCondor's file transfer sees to: {urls[0]}")
 
 
 def _columns(request: MapRequest, asked: MapOptions) -> MapOptions:

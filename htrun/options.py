@@ -31,6 +31,7 @@ _ALIASES = {
     "requestgpu": "request_gpus",
     "requestmemory": "request_memory",
     "requestdisk": "request_disk",
+    "shouldtransferfile": "should_transfer_files",
 }
 """Options of several names, so that what is asked for in one place overrides what is in another."""
 _NOT_CARRIED = re.compile(r"[\r\n\0\x1f\ud800-\udfff]|\\$")  # after trimming
@@ -45,6 +46,8 @@ AUTO = "auto"
 """The amount that is found out, by what was used before."""
 SIZED = ("request_memory", "request_disk")
 """The options that may be that."""
+TRANSFER = "should_transfer_files"
+"""The option that says whether jobs get their files from HTCondor, or find them on a shared file system."""
 _AMOUNT = re.compile(r"[-+]?\.?[0-9][0-9.]*\s*[A-Za-z]*")
 """What is no ClassAd expression, but a number, perhaps with a unit."""
 CREDENTIALS = frozenset(
@@ -52,6 +55,11 @@ CREDENTIALS = frozenset(
 )
 """Options that name files with credentials for URLs, on this machine too."""
 _COMPONENT = re.compile(r"\$\w*\(\s*component\s*[,:)]", re.IGNORECASE)
+
+
+def is_in_place(submit_options: Mapping[str, str]) -> bool:
+    """Tell whether jobs with these options run in the map's directory, and HTCondor transfers nothing."""
+    return submit_options.get(TRANSFER) == "NO"
 
 
 def option_key(key: str) -> str:
@@ -111,6 +119,12 @@ def option_value(key: str, value: Any) -> str:
         raise UsageError(f"{key}: HTCondor takes no value with {what}: {quoted(text)}")
     if key in SIZED and text.lower() == AUTO:
         return AUTO
+    if key == TRANSFER:
+        text = text.upper()
+        if text not in ("YES", "NO"):
+            raise ReservedOptionKeyword(
+                key, f"it can be YES or NO, since jobs have to know which before they start, and not {quoted(text)}"
+            )
     checked = _CHECKED.get(key)
     if checked is not None and _AMOUNT.fullmatch(text) and not checked[0].fullmatch(text):
         raise UsageError(f"{key}: {quoted(text)} is not right: {checked[1]}")
@@ -126,8 +140,8 @@ def component_value(key: str, value: Any) -> str:
     text = option_value(key, value)
     if not text:
         raise UsageError(f"{key}: the value is empty, but each input needs one if any has one")
-    if key in SIZED and text == AUTO:
-        raise UsageError(f"{key}: {AUTO} is for all inputs alike: give it as a single value")
+    if key == TRANSFER or (key in SIZED and text == AUTO):
+        raise UsageError(f"{key}: {text} is for all inputs alike: give it as a single value")
     return text
 
 

@@ -7,7 +7,8 @@ import re
 _FILES = "use input_files or fixed_input_files, on the command line --input-file, for files to bring along"
 _OUTPUTS = "call htrun.transfer_output_files() in the function for files to bring back"
 _PRINTED = "what components print is kept, see 'htrun stdout' and 'htrun stderr'"
-_TRANSFER = "htrun's jobs always transfer their files"
+_TRANSFER = "it follows from should_transfer_files"
+_WHETHER = "give should_transfer_files as an option of that name, on the command line -o should_transfer_files=NO"
 _RUNNER = "what a job runs is htrun's own, see the target and the delivery method"
 _DIRECTORY = "components run in a scratch directory of their own"
 _LOG = "htrun follows jobs by their event log"
@@ -39,10 +40,8 @@ _REASONS: dict[str, str] = {
         "output stdout Out error stderr Err transfer_error TransferErr TransferOut "
         "StdoutRemapped StderrRemapped transfer_stdout transfer_stderr"
     ),
-    _TRANSFER: (
-        "should_transfer_files when_to_transfer_output transfer_files preserve_relative_paths "
-        "preserve_relative_executable"
-    ),
+    _TRANSFER: ("when_to_transfer_output transfer_files preserve_relative_paths preserve_relative_executable"),
+    _WHETHER: "should_transfer_files ShouldTransferFiles",
     _RUNNER: "executable Cmd transfer_executable arguments args arguments2 shell universe JobUniverse",
     _DIRECTORY: "initialdir initial_dir Iwd job_iwd remote_initialdir remote_initial_dir RemoteIwd",
     _LOG: "log UserLog log_xml UserLogUseXML submit_event_notes LogNotes SubmitEventNotes",
@@ -71,7 +70,10 @@ RESERVED_KEYS: frozenset[str] = frozenset(name for names in _REASONS.values() fo
     for prefix in ("+", "MY.")
     for name in ("component", "IsHTRunJob", "IsHTMapJob", "HtrunMap", "HtrunSubmission")
 }
-"""Reserved options as they are mostly spelled; case, underscores, and a leading ``+`` or ``MY.`` change nothing."""
+"""Reserved options as they are mostly spelled; case, underscores, and a leading ``+`` or ``MY.`` change nothing.
+
+``should_transfer_files`` is reserved as a custom option only, and its values but for two of them (``htrun.options``).
+"""
 
 _INSTEAD = {_normalized(name): reason for reason, names in _REASONS.items() for name in names.split()}
 
@@ -79,4 +81,6 @@ _INSTEAD = {_normalized(name): reason for reason, names in _REASONS.items() for 
 def why_reserved(key: str) -> str | None:
     """Return why an option is reserved, or what to use instead of it; None if it is free."""
     name = _normalized(key)
+    if _INSTEAD.get(name) is _WHETHER and not _PREFIX.match(key):
+        return None
     return _INSTEAD.get(name, _INTERNAL if name.startswith("htrun") else None)

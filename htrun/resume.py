@@ -19,8 +19,7 @@ from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from htrun.config import Config
     from htrun.store import MapDirectory
@@ -172,7 +171,7 @@ def _same_options(old: MapDirectory, built: Built, request: MapRequest) -> bool:
 
 def _changed(old: MapDirectory, new: MapDirectory, request: MapRequest) -> list[str]:
     """Return which parts of the function are not what they were, in words."""
-    before, now = ({path.relative_to(d.sources): path for path in _files(d)} for d in (old, new))
+    before, now = ({path.relative_to(d.sources): path for path in d.source_files()} for d in (old, new))
     both = [name for name in now if name in before]
     changed = [f"{name} has changed" for name in both if not filecmp.cmp(before[name], now[name], shallow=False)]
     changed += [f"{name} is new" for name in now if name not in before]
@@ -180,10 +179,6 @@ def _changed(old: MapDirectory, new: MapDirectory, request: MapRequest) -> list[
     if not changed and old.info["target"]["reference"] != request.target.reference:
         changed.append(f"it was {old.info['target']['text']}")
     return changed
-
-
-def _files(directory: MapDirectory) -> Iterator[Path]:
-    return (path for path in sorted(directory.sources.rglob("*")) if path.is_file())
 
 
 def _carry_on(map_: MapControl) -> None:

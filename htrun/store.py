@@ -155,6 +155,10 @@ class MapDirectory:
         """Return the path of one of the map's locks."""
         return self.inner / f"{name}.lock"
 
+    def source_files(self) -> list[Path]:
+        """Return the paths of the shipped sources, without the byte code that Pythons which ran them have put there."""
+        return [p for p in sorted(self.sources.rglob("*")) if p.is_file() and p.parent.name != "__pycache__"]
+
     def delivery_names(self) -> list[str]:
         """Return the names of the files that bring Python along."""
         return sorted(os.listdir(self.delivery)) if self.delivery.is_dir() else []  # noqa: PTH208 (names alone)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
+from htrun.runner import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +59,9 @@ class Delivery(Protocol):
     name : str
     summary : str
         What it does, in a few words for the header of a run.
+
+    One that needs nothing but what is on a file system that the nodes share, and starts what ``Place.bundle`` names,
+    has an attribute ``works_in_place``, which is true.
     """
 
     name: str
@@ -82,6 +86,8 @@ class Place(NamedTuple):
     settings : Config
     target : pathlib.Path or None
         The file that the target is in, if it was found in one.
+    bundle : str
+        The runner, relative to the directory that jobs are started in.
     """
 
     tag: str
@@ -89,6 +95,7 @@ class Place(NamedTuple):
     path: Path
     settings: Config
     target: Path | None = None
+    bundle: str = wire.BUNDLE
 
 
 AUTO = "auto"

@@ -22,20 +22,21 @@ class Assume:
     """The python3 of the node, whatever it is, from 3.8 on."""
 
     name = "assume"
+    works_in_place = True
     summary = "python3 on the PATH of the execute node"
 
     def __init__(self, argument: str | None = None) -> None:
         no_argument(self.name, argument)
 
-    def prepare(self, place: Place) -> Prepared:  # noqa: ARG002 (see ``Delivery``)
+    def prepare(self, place: Place) -> Prepared:
         """Return the submit commands; see ``Delivery``."""
-        return Prepared(commands())
+        return Prepared(commands(place.bundle))
 
 
-def commands() -> dict[str, str]:
+def commands(bundle: str = wire.BUNDLE) -> dict[str, str]:
     """Return the submit commands that run the runner with the node's, or the container's, python3."""
     return {
         "executable": "/bin/sh",
         "transfer_executable": "false",
-        "arguments": arguments("-c", _SCRIPT, wire.BUNDLE),
+        "arguments": arguments("-c", _SCRIPT, bundle),
     }

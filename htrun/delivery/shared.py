@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from htrun.delivery import Prepared, arguments, escape, no_argument
-from htrun.runner import wire
 
 if TYPE_CHECKING:
     from htrun.delivery import Place
@@ -16,17 +15,18 @@ class Shared:
     """The submitting interpreter, found on the node under the same path."""
 
     name = "shared"
+    works_in_place = True
     summary = f"the submitting interpreter, {sys.executable}"
 
     def __init__(self, argument: str | None = None) -> None:
         no_argument(self.name, argument)
 
-    def prepare(self, place: Place) -> Prepared:  # noqa: ARG002 (see ``Delivery``)
+    def prepare(self, place: Place) -> Prepared:
         """Return the submit commands; see ``Delivery``."""
         return Prepared(
             {
                 "executable": escape(sys.executable),
                 "transfer_executable": "false",
-                "arguments": arguments(wire.BUNDLE),
+                "arguments": arguments(place.bundle),
             }
         )

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .capture import file_size
 from .files import remove_tree
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
 # In this order: what a record speaks of is there before it.
 _LOGS = (wire.STDOUT, wire.STDERR, wire.ATTEMPTS, wire.RECORDS)
@@ -37,13 +38,16 @@ class AccessPoint:
     ----------
     directory : str
         The job's directory here.
+    in_place : bool
+        Whether it is the same directory as there, so that nothing has to be secured.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, in_place: bool = False) -> None:
         self._directory = directory
         self._started = self._last = time.monotonic()
         self._sent: dict[str, int] = {}
         self._budget = _MAX_BYTES
+        self._in_place = in_place
         self._is_there = "_CONDOR_CHIRP_CONFIG" in os.environ
 
     def is_there(self) -> bool:
@@ -62,11 +66,12 @@ class AccessPoint:
 
     def fetch(self) -> None:
         """Get what earlier starts of this job have secured and this one was not given."""
-        self._talk(self._fetch)
+        if not self._in_place:
+            self._talk(self._fetch)
 
     def after_component(self, checkpoint: str | None) -> None:
         """Secure the records of components that have ended, if it is time to, or a checkpoint is of no use any more."""
-        if not self._is_there:
+        if self._in_place or not self._is_there:
             return
         now = time.monotonic()
         if checkpoint is not None or now - self._last >= max(_EVERY_SECONDS, _LOST_SHARE * (now - self._started)):
@@ -80,7 +85,8 @@ class AccessPoint:
             _put(chirp, path)
             self._send_records(chirp)
 
-        self._talk(send)
+        if not self._in_place:
+            self._talk(send)
 
     def _talk(self, do: Callable[[Any], None]) -> None:
         if not self._is_there:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .capture import write_all
 from .records import drop_torn_line
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
 _MAX_MESSAGE = 200
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import array
 import json
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from typing import Any
 
 PATH_KEY = "$path"
 _QUOTED_KEY = '"%s"' % PATH_KEY

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from . import failures, outputs, records, wire
 from .capture import save_output, write_all
@@ -15,7 +14,10 @@ from .timeouts import describe_timeout
 from .usage import disk_kb
 from .worker import component_scratch
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
+    from typing import Any
+
     from .slots import Slot
     from .spec import Spec
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from . import wire
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from .access_point import AccessPoint
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import itertools
-import linecache
 import os
 import reprlib
 import signal
 import sys
-import traceback
-import types
-from typing import TYPE_CHECKING, Any
 
 from . import loading
 from .values import safe_repr
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
+    import types
     from collections.abc import Iterator
+    from typing import Any
 
 WORKER_FAILED = 70
 """The exit code of a worker that failed by itself (EX_SOFTWARE of sysexits.h)."""
@@ -80,6 +79,8 @@ def _describe(error: BaseException, sources: str, budget: list[int]) -> dict[str
         "frames": _frames(error.__traceback__, sources),
     }
     if isinstance(error, SyntaxError) and error.filename:
+        import traceback  # only now: most jobs do without, and are started sooner
+
         result["message"] = "".join(traceback.format_exception_only(type(error), error)).strip()[:_MAX_TEXT]
     notes = getattr(error, "__notes__", None)
     if isinstance(notes, list) and notes:
@@ -114,7 +115,11 @@ def _message(error: BaseException) -> str:
 
 
 def _frames(tb: types.TracebackType | None, sources: str) -> list[dict[str, Any]]:
-    entries = [entry for entry in traceback.walk_tb(tb) if not _is_ours(entry[0])]
+    entries = []
+    while tb is not None:
+        if not _is_ours(tb.tb_frame):
+            entries.append((tb.tb_frame, tb.tb_lineno))
+        tb = tb.tb_next
     if len(entries) > _MAX_FRAMES:  # endless recursion: its first and its last frames tell the story
         entries = entries[: _MAX_FRAMES // 3] + entries[-(_MAX_FRAMES - _MAX_FRAMES // 3) :]
     return [_frame(frame, line, sources) for frame, line in entries]
@@ -135,18 +140,24 @@ def _frame(frame: types.FrameType, line: int, sources: str) -> dict[str, Any]:
         "line": line,
         "function": getattr(code, "co_qualname", code.co_name),
         "user": user,
-        "source": [linecache.getline(code.co_filename, n).rstrip()[:500] for n in range(first, line + 1)]
-        if line
-        else [],
+        "source": _source(code.co_filename, first, line) if line else [],
     }
     if user:
         variables = [
             (name, value)
             for name, value in frame.f_locals.items()
-            if not name.startswith("__") and not isinstance(value, types.ModuleType)
+            if not name.startswith("__") and not isinstance(value, type(sys))
         ]
         result["locals"] = {name: _trimmed_repr(value) for name, value in variables[:_MAX_LOCALS]}
     return result
+
+
+def _source(name: str, first: int, last: int) -> list[str]:
+    try:
+        import linecache  # only now: most jobs do without, and are started sooner
+    except Exception:  # the function may have left nothing to import with, such as no more files that can be open
+        return []
+    return [linecache.getline(name, n).rstrip()[:500] for n in range(first, last + 1)]
 
 
 def describe_death(status: int, log: str) -> dict[str, Any]:

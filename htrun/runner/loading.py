@@ -7,11 +7,12 @@ import importlib.util  # which running a zip file imports anyway
 import os
 import sys
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
+    from typing import Any
 
 
 pickled_files: set[str] = set()

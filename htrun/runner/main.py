@@ -8,18 +8,19 @@ import os
 import signal
 import sys
 import zipimport
-from typing import TYPE_CHECKING
 
-from . import failures, wire
+from . import claim, failures, wire
 from .access_point import AccessPoint
 from .attempts import Attempts
 from .calls import Calls, index_lines
 from .elsewhere import Elsewhere, job_number
+from .files import remove_tree
 from .outputs import refuse_directory
 from .records import recorded_components
 from .spec import Spec
 from .supervisor import Supervisor
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,22 +31,24 @@ _OWN_PREFIXES = (wire.SIDE_FILE, wire.OUTPUT_FILE, wire.CHECKPOINT, wire.REMAP)
 def main() -> int:
     """Run the calls of this job that have no record yet; return the exit status."""
     top = os.getcwd()
-    bundle = os.path.join(top, wire.BUNDLE)
-    archive = zipimport.zipimporter(bundle)
+    inner = os.path.dirname(sys.path[0])
+    archive = zipimport.zipimporter(sys.path[0])
     job = json.loads(archive.get_data(wire.JOB).decode("utf-8"))
-    sources = os.path.join(top, wire.SOURCES)
-    os.makedirs(sources, exist_ok=True)
-    for name in job["sources"]:
-        path = os.path.join(sources, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(archive.get_data(wire.SOURCES + "/" + name))
-    _set_path()
-    access_point = AccessPoint(top)
+    in_place = job["in_place"]
+    scratch = os.path.join(top, wire.SCRATCH)
+    access_point = AccessPoint(top, in_place=in_place)
     start = max(1, job_number("NumShadowStarts"))
-    if start > 1:
-        access_point.fetch()
-    _send_back_again(top)
+    _set_path()
+    if in_place:
+        claim.wait_and_take(top)
+        remove_tree(scratch)  # of a start that was killed
+        files, sources = os.path.join(inner, wire.STAGE), os.path.join(inner, wire.SOURCES)
+    else:
+        files, sources = top, os.path.join(top, wire.SOURCES)
+        _extract(archive, job["sources"], sources)
+        if start > 1:
+            access_point.fetch()
+        _send_back_again(top)
     elsewhere = Elsewhere(access_point)
     attempts = Attempts(job["retries"], start, elsewhere.here, elsewhere=elsewhere.is_possible)
     attempts.read(top)
@@ -67,7 +70,7 @@ def main() -> int:
         Spec(
             job["reference"],
             sources,
-            lambda name: os.path.join(top, name),
+            lambda name: os.path.realpath(os.path.join(files, name)),  # not the link: it may be named in an error
             attempts=attempts,
             timeout=job["timeout"],
             python=job["python"],
@@ -80,19 +83,33 @@ def main() -> int:
         ),
         Calls(calls_path, index_lines(calls_path, skip=1), components),
         _ranges([position for position, component in enumerate(components) if component not in done]),
-        [(top, os.path.join(top, wire.SCRATCH))],
+        [(top, scratch)],
         chunk_size=len(components),
         max_failures=job["max_failures"],
+        on_fork=(lambda: claim.take(top)) if in_place else None,
     )
     signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
     with _telling_of_full_disks(top):
-        if supervisor.run():
-            return elsewhere.ask() if supervisor.put_off else 0
-        if job["max_failures"] and supervisor.failures >= job["max_failures"]:
-            return wire.STOPPED
+        is_done = supervisor.run()
+    if in_place:
+        remove_tree(scratch)
+    if is_done:
+        return elsewhere.ask() if supervisor.put_off else 0
+    if job["max_failures"] and supervisor.failures >= job["max_failures"]:
+        return wire.STOPPED
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
     return 1
+
+
+def _extract(archive: zipimport.zipimporter, names: list[str], directory: str) -> None:
+    """Write the user's modules from the zip file to a directory."""
+    os.makedirs(directory, exist_ok=True)
+    for name in names:
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(archive.get_data(wire.SOURCES + "/" + name))
 
 
 @contextlib.contextmanager

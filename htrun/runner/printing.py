@@ -5,7 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # see htrun.runner
+if TYPE_CHECKING:
+    from typing import Any
 
 KEPT_BYTES = 5 << 20
 """How many bytes are kept of the beginning, and as many of the end, of what a component prints to one stream."""

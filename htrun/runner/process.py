@@ -10,10 +10,11 @@ import resource
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _SIGNALS = [
     int(getattr(signal, name))

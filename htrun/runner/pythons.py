@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # see htrun.runner
+if TYPE_CHECKING:
+    from typing import Any
 
 _HERE = "%d.%d" % sys.version_info[:2]
 

@@ -6,11 +6,11 @@ import mmap
 import os
 import signal
 import struct
-from typing import TYPE_CHECKING
 
 from . import wire
 from .capture import file_size
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable
 

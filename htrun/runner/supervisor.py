@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import time
-from typing import TYPE_CHECKING, Any
 
 from . import failures, printing, records, wire
 from .deaths import Deaths
@@ -19,8 +18,10 @@ from .timeouts import GRACE, TICK
 from .usage import mebibytes
 from .worker import DONE, FAILED, HELD, PUT_OFF, Worker
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
     from .calls import Calls
     from .spec import Spec

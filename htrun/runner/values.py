@@ -6,17 +6,16 @@ node, because only here are the classes and packages of the value certain to be 
 
 from __future__ import annotations
 
-import base64
 import collections
 import enum
 import json
-import pickle
 import sys
 from collections import abc
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
 _SCALARS = (str, int, bool, type(None))
 
@@ -133,6 +132,8 @@ def safe_repr(value: Any, limit: int) -> str:
 
 
 def _pickle(value: Any) -> bytes:
+    import pickle  # only now: most jobs do without, and are started sooner
+
     try:
         return pickle.dumps(value, protocol=5)  # the newest that Python 3.8 reads
     except Exception:
@@ -178,6 +179,8 @@ class Exporter:
         if isinstance(value, (set, frozenset)):
             return [self.export(item, where) for item in _ordered(value)]
         if isinstance(value, (bytes, bytearray, memoryview)):
+            import base64  # only now: most jobs do without, and are started sooner
+
             return base64.b64encode(bytes(value)).decode("ascii")
         if _is(value, "datetime", "date", "time"):
             return None if value != value else value.isoformat()  # pandas' NaT is a datetime unlike itself

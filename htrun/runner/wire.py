@@ -26,6 +26,9 @@ BUNDLE = "htrun.pyz"
 JOB = "job.json"
 SOURCES = "sources"
 
+STAGE = "stage"
+"""The directory of files to bring along, beside the runner."""
+
 # What the delivery method packaged brings along, and where it is unpacked.
 PACKAGES_ARCHIVE = "packages.zip"
 PACKAGES = "packages"

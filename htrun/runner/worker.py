@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 from . import failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
@@ -17,9 +16,11 @@ from .process import QUICK_SECONDS, ProcessState, watch
 from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
 
+TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
     from .calls import Calls
     from .slots import Board

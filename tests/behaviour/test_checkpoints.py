@@ -44,11 +44,11 @@ COUNTING = """\
 class Counting:
     """Three components, of which the one in the middle waits after its third checkpoint."""
 
-    def __init__(self, shell: Shell, size: int = 3) -> None:
+    def __init__(self, shell: Shell, size: int = 3, *options: str) -> None:
         self.shell = shell
         shell.write("m.py", COUNTING.format(home=str(shell.home)))
         shell.jsonl("c.jsonl", [0, 1, 2])
-        words = ["m.py:count", "--args", "c.jsonl", "--tag", "t", "--chunk-size", size, "--workers", 1]
+        words = ["m.py:count", "--args", "c.jsonl", "--tag", "t", "--chunk-size", size, "--workers", 1, *options]
         shell(*words, "--detach")
         until(lambda: self.read("step-1") == "3", "the third checkpoint is saved")
 

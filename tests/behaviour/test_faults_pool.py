@@ -48,7 +48,7 @@ def breakable(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 class Running:
     """A map of three jobs of four components, of which each waits in its third."""
 
-    def __init__(self, shell: Shell, pool: Path) -> None:
+    def __init__(self, shell: Shell, pool: Path, transfer: str) -> None:
         self.shell = shell
         self.pool = pool
         self.ran = shell.home / "ran"
@@ -57,6 +57,7 @@ class Running:
         calls = shell.jsonl("in.jsonl", [[str(self.ran), number] for number in range(JOBS * SIZE)])
         # Else HTCondor waits 40 minutes for a machine that is lost to come back.
         options = ["--no-transfer", "--chunk-size", SIZE, "-o", "job_lease_duration=20"]
+        options += ["-o", f"should_transfer_files={transfer}"]
         shell("m.py:f", "--args", calls, "--tag", "t", *options, "--detach")
         until(lambda: all(self.began(n) for n in range(2, JOBS * SIZE, SIZE)), "each job is in its third component")
 
@@ -80,15 +81,16 @@ class Running:
 
 
 @pytest.fixture
-def running(breakable: Path, tmp_path: Path) -> Iterator[Running]:
-    """Return a map that runs in the pool that may be broken."""
+def running(breakable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """Return a map that runs in the pool that may be broken, with transfer or without."""
     programs = pools.prefix.find()
     environ = pools.Pool(breakable / "condor_config", programs).env
     shell = Shell(tmp_path, "htcondor", {**environ, "PATH": os.pathsep.join([str(HTRUN.parent), environ["PATH"]])})
-    yield Running(shell, breakable)
+    yield Running(shell, breakable, getattr(request, "param", "YES"))
     shell.close()
 
 
+@pytest.mark.parametrize("running", ["YES", "NO"], indirect=True)
 def test_killed_starters(running: Running) -> None:
     """Jobs whose starters are killed run again, and repeat no component that was secured."""
     running.kill("condor_starter")
@@ -102,6 +104,7 @@ def test_killed_shadows(running: Running) -> None:
     running.finish()
 
 
+@pytest.mark.parametrize("running", ["YES", "NO"], indirect=True)
 def test_a_killed_schedd(running: Running) -> None:
     """A schedd that is killed is started again by its master; jobs that go on, and end meanwhile, are not lost."""
     running.kill("condor_schedd")

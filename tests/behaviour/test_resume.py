@@ -351,3 +351,15 @@ def test_a_makefile_can_call_it_always(local: Shell) -> None:
         subprocess.run(["make", "results/t/outputs.jsonl"], cwd=local.cwd, env=local.env, check=True)
         assert [row["output"] for row in local.outputs()] == [1, 2]
         (local.path() / "outputs.jsonl").unlink()
+
+
+def test_byte_code_is_no_part_of_the_function(local: Shell) -> None:
+    """The byte code that Python leaves beside the sources of a map does not make another function of it."""
+    project = Project(local)
+    project.inputs("a")
+    environ = {"PYTHONDONTWRITEBYTECODE": ""}
+    local(*project.words, "--resume", env=environ)
+    assert list(local.path().glob(".htrun/sources/__pycache__/*.pyc"))
+    assert project.ran() == ["a"]
+    local(*project.words, "--resume", env=environ)
+    assert project.ran() == []

@@ -80,8 +80,6 @@ RESERVED = [
     "file_remaps",
     "output_destination",
     "output_directory",
-    "should_transfer_files",
-    "ShouldTransferFiles",
     "when_to_transfer_output",
     "WhenToTransferOutput",
     "preserve_relative_paths",
@@ -157,11 +155,25 @@ def test_reserved_options_are_refused_in_every_spelling(name: str) -> None:
     assert name not in MapOptions()
 
 
-@pytest.mark.parametrize("key", sorted(MapOptions.RESERVED_KEYS))
+@pytest.mark.parametrize("key", sorted(MapOptions.RESERVED_KEYS - {"should_transfer_files", "ShouldTransferFiles"}))
 def test_the_reserved_keys_that_are_told_are_reserved(key: str) -> None:
     """Every key in RESERVED_KEYS is refused."""
     with pytest.raises(ReservedOptionKeyword):
         option_key(key)
+
+
+@pytest.mark.parametrize("key", ["should_transfer_files", "ShouldTransferFiles", "Should_Transfer_Files"])
+def test_whether_files_are_transferred_can_be_said(key: str) -> None:
+    """Files are transferred or not, for all components alike; other values, and the job's attribute, are reserved."""
+    assert MapOptions(**{key: "no"}) == {"should_transfer_files": "NO"}
+    assert MapOptions(**{key: " Yes "}) == {"should_transfer_files": "YES"}
+    for value in ("IF_NEEDED", "x", "", True):
+        with pytest.raises(ReservedOptionKeyword, match="YES or NO"):
+            MapOptions(**{key: value})
+    with pytest.raises(UsageError, match="for all inputs alike"):
+        MapOptions(**{key: ["NO", "YES"]})
+    with pytest.raises(ReservedOptionKeyword, match="-o should_transfer_files=NO"):
+        MapOptions(custom_options={key: "NO"})
 
 
 def test_what_htmap_reserves_is_told() -> None:

@@ -84,6 +84,14 @@ def test_the_submit_description() -> None:
     )
 
 
+def test_the_submit_description_without_transfer() -> None:
+    """Where nothing is transferred, nothing is said about what, and when."""
+    info = {**INFO, "options": {"submit": {"should_transfer_files": "NO"}}}
+    description = submit_description(info, Submission(2, 10, 3, ((0, 7),)), "/data/scan/.htrun", {})
+    assert description["should_transfer_files"] == "NO"
+    assert [name for name in description if "transfer" in name] == ["should_transfer_files"]
+
+
 @pytest.mark.parametrize("name", ["assume", "shared"])
 def test_a_delivery_says_how_to_start_the_runner(name: str, tmp_path: Path) -> None:
     """Each delivery method gives an executable that HTCondor does not transfer, and its arguments."""

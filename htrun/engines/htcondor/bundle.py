@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import htrun.runner
+from htrun.options import is_in_place
 from htrun.runner import wire
 from htrun.store import atomic_write
 
@@ -24,7 +25,9 @@ if sys.version_info < (3, 8):
         ".".join(map(str, sys.version_info[:3])), sys.executable))
 sys.path[0] = os.path.abspath(sys.path[0])  # before 3.9 it is relative, and components run elsewhere
 from htrun.runner.main import main
-sys.exit(main())
+code = main()
+sys.stderr.flush()
+os._exit(code)  # tidying up what an interpreter has would be a good part of a short job
 """
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # so that equal contents make equal files
 
@@ -42,11 +45,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         files |= {
             f"{package.__name__}/{file.name}": file for file in sorted(Path(package.__file__).parent.glob("*.py"))
         }
-    sources = {
-        file.relative_to(directory.sources).as_posix(): file
-        for file in sorted(directory.sources.rglob("*"))
-        if file.is_file()
-    }
+    sources = {file.relative_to(directory.sources).as_posix(): file for file in directory.source_files()}
     options = directory.info.get("options", {})
     job = {
         "reference": directory.info["target"]["reference"],
@@ -55,6 +54,7 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         "max_failures": options.get("max_failures", 0),
         "retries": options.get("retries", 0),
         "timeout": options.get("timeout"),
+        "in_place": is_in_place(options.get("submit", {})),
         **directory.delivered["runner"],
     }
     contents = {"__main__.py": _MAIN.encode(), wire.JOB: json.dumps(job).encode()}
@@ -63,11 +63,11 @@ def write_bundle(directory: MapDirectory, path: Path) -> None:
         if not name.startswith(("htchirp/", "htrun/exceptions")):  # which jobs need late, if at all
             contents[f"{name}c"] = _compiled(name, file)
     contents |= {f"{wire.SOURCES}/{name}": file.read_bytes() for name, file in sources.items()}
-    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, data in contents.items():
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
+            # What each job loads is not compressed: that costs more time than sending some more kilobytes.
+            method = zipfile.ZIP_STORED if name.endswith(".pyc") else zipfile.ZIP_DEFLATED
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, method)
 
 
 def _compiled(name: str, file: Path) -> bytes:
@@ -75,6 +75,10 @@ def _compiled(name: str, file: Path) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         target = Path(directory) / "module.pyc"
         py_compile.compile(
-            str(file), str(target), dfile=name, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+            str(file),
+            str(target),
+            dfile=name,
+            optimize=2,  # without docstrings
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
         return target.read_bytes()

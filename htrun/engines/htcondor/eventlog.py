@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from htrun.engines.base import Transfers
 from htrun.engines.htcondor.bindings import bindings, query_jobs, schedd_name
-from htrun.engines.htcondor.jobs import STAGE, map_constraint
+from htrun.engines.htcondor.jobs import map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
@@ -198,7 +198,7 @@ class HTCondorEvents:
 
     def _with_names(self, reason: str | None) -> str | None:
         """Add which of the user's files those are that a reason names."""
-        for identifier in dict.fromkeys(re.findall(rf"/{STAGE}/(f\d+)", reason or "")):
+        for identifier in dict.fromkeys(re.findall(rf"/{wire.STAGE}/(f\d+)", reason or "")):
             path = self._directory.files.get(identifier, {}).get("path")
             reason = f"{reason} ({identifier} is {path})"
         return reason

@@ -11,6 +11,7 @@ from htrun.delivery import escape
 from htrun.engines.htcondor.bundle import write_bundle
 from htrun.engines.htcondor.transfer import InputUrls, output_remaps, per_job
 from htrun.exceptions import EngineError
+from htrun.options import is_in_place
 from htrun.runner import wire
 from htrun.runner.files import left_out, remove_tree
 from htrun.urls import is_url
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 MAP_ATTRIBUTE = "HtrunMap"
 SUBMISSION_ATTRIBUTE = "HtrunSubmission"
-STAGE = "stage"
 _USERS = {"request_cpus", "request_disk", "want_io_proxy"}
 """What jobs ask for if users do not ask for something else."""
 _RETRIES = {"on_exit_remove", "max_retries", "retry_until"}
@@ -75,10 +75,10 @@ def write_jobs(directory: MapDirectory, submission: Submission) -> list[dict[str
                 if is_url(source):
                     brought.append(urls.add(source, identifier))
                     continue
-                brought.append(f"../../{STAGE}/{identifier}")
+                brought.append(f"../../{wire.STAGE}/{identifier}")
                 if identifier not in staged:
                     staged.add(identifier)
-                    _stage(Path(source), directory.inner / STAGE / identifier)
+                    _stage(Path(source), directory.inner / wire.STAGE / identifier)
             sent = {c: _remote(directory.remaps(c)) for start, stop in components for c in range(start, stop)}
             names, outputs = output_remaps(sent, directory.submit_options)
             for command, text in zip(_REMAPS, (urls.remaps, outputs), strict=True):
@@ -155,7 +155,7 @@ def _stage(source: Path, link: Path) -> None:
 def stage_again(directory: MapDirectory) -> None:
     """Stage anew what was not there, or was something else, when it was staged."""
     for identifier, file in directory.files.items():
-        link = directory.inner / STAGE / identifier
+        link = directory.inner / wire.STAGE / identifier
         if link.is_symlink() and link.is_dir():
             link.unlink()
             _stage(Path(file["path"]), link)
@@ -197,18 +197,14 @@ def submit_description(
     EngineError
         If the path is one that no submit description can hold, see ``escape``.
     """
+    options = dict(info.get("options", {}).get("submit", {}))
     ours = {
         "universe": "vanilla",
         **{key: value for key, value in delivery.items() if key != "transfer_input_files"},
         "batch_name": escape(info["tag"]),
         # The dot keeps a space at the end of a name from being trimmed.
         "initialdir": escape(f"{inner}/jobs/") + "$(htrun_job)/.",
-        "transfer_input_files": f"../../{wire.BUNDLE}, {wire.CALLS}{_brought(delivery, files)}$(htrun_files)",
-        "should_transfer_files": "YES",
-        # Records of finished components come back to a job that was vacated. No output files are named: those made or
-        # changed at the top of the job's scratch directory are transferred, and a job that died early is not held
-        # for lack of one.
-        "when_to_transfer_output": "ON_EXIT_OR_EVICT",
+        **({"should_transfer_files": "NO"} if is_in_place(options) else _transfer(delivery, files)),
         "output": wire.RUNNER_LOG,
         "error": wire.RUNNER_LOG,
         "log": escape(f"{inner}/events.log"),
@@ -219,7 +215,6 @@ def submit_description(
         f"My.{SUBMISSION_ATTRIBUTE}": str(submission.submission),
         **{command: f'"$({name})"' for command, name in _REMAPS.items() if name in item},
     }
-    options = dict(info.get("options", {}).get("submit", {}))
     options |= {key: f"$({_item_variable(number)})" for number, key in enumerate(variadic)}
     if _RETRIES & options.keys():
         del ours["on_exit_remove"]
@@ -230,6 +225,17 @@ def submit_description(
             both = key == "requirements" and options[key]
             options[key] = f"({options[key]}) && ({ours[key]})" if both else ours[key]
     return {**ours, **options}
+
+
+def _transfer(delivery: Mapping[str, str], files: Iterable[str]) -> dict[str, str]:
+    return {
+        "transfer_input_files": f"../../{wire.BUNDLE}, {wire.CALLS}{_brought(delivery, files)}$(htrun_files)",
+        "should_transfer_files": "YES",
+        # Records of finished components come back to a job that was vacated. No output files are named: those made or
+        # changed at the top of the job's scratch directory are transferred, and a job that died early is not held
+        # for lack of one.
+        "when_to_transfer_output": "ON_EXIT_OR_EVICT",
+    }
 
 
 def _brought(delivery: Mapping[str, str], files: Iterable[str]) -> str:
