@@ -61,13 +61,13 @@ class Counting:
         """Return what step each start of a component has begun at."""
         return self.read(f"starts-{component}").split()
 
-    def let_go_and_check(self) -> None:
+    def let_go_and_check(self, starts: tuple[int, ...] = (2,)) -> None:
         """Let the function come to its end, and see that nothing but what was lost has run again."""
         (self.shell.home / "gate").touch()
         self.shell("wait", "t")
         assert [row["output"] for row in self.shell.outputs()] == [[0, 0], [1, 5], [2, 0]]
         assert self.starts(0) == ["0"]
-        assert self.starts(1) == ["0", "3"]
+        assert self.starts(1) in [["0", *["3"] * (number - 1)] for number in starts]
         assert self.starts(2) == ["0"]
         assert not checkpoints(self.shell)
 
@@ -109,8 +109,9 @@ def test_a_lost_machine_is_made_up_for(condor: Shell) -> None:
     """A component whose starter is killed goes on from its last checkpoint; its finished neighbour is not run again."""
     counting = Counting(condor)
     os.kill(starter(int(counting.read("pid-1"))), signal.SIGKILL)
-    until(lambda: len(counting.starts(1)) == 2, "the component has started again", 120)
-    counting.let_go_and_check()
+    until(lambda: len(counting.starts(1)) >= 2, "the component has started again", 120)
+    # What is left of the job may start it once more before it is killed as well.
+    counting.let_go_and_check(starts=(2, 3))
 
 
 def test_a_killed_job_goes_on(condor: Shell) -> None:
