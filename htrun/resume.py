@@ -65,7 +65,7 @@ def resume(
 
     Where nothing else is asked for than what that map is, it is carried on. Else a new one takes its results over, and
     its place: those of the calls that are the same (see ``match``), if the function's sources are the same. What still
-    runs of them is waited for.
+    runs of them is waited for. Where another command was quicker, what it has made is looked at anew.
 
     Parameters
     ----------
