@@ -273,7 +273,7 @@ class MapControl(MapView):
         Parameters
         ----------
         components : iterable of int, optional
-            All of them by default.
+            All of them by default. It is asked when nobody else can act on the map any more, which has been looked at.
 
         Raises
         ------

@@ -214,7 +214,12 @@ def building(request: MapRequest, calls: Iterable[bytes], files: FileTable, sett
 
 
 def place(
-    request: MapRequest, built: Built, settings: Config, adopt: Callable[[MapDirectory], Ranges] | None = None
+    request: MapRequest,
+    built: Built,
+    settings: Config,
+    adopt: Callable[[MapDirectory], Ranges] | None = None,
+    *,
+    confirm: Callable[[], None] | None = None,
 ) -> MapControl:
     """Give a map that has been built its tag and its place, and submit it; see ``create_map``.
 
@@ -226,6 +231,9 @@ def place(
     adopt : callable, optional
         Called with the directory when nobody else can change the map that is replaced any more, to take its results
         over; returns the components that are left to submit.
+    confirm : callable, optional
+        Called before that, when nobody else can replace that map any more and it still runs. What it raises leaves
+        everything as it is, so that this may be called again.
     """
     registry = TagRegistry(settings.tags)
     builder = built.builder
@@ -236,6 +244,8 @@ def place(
             path = request.path(tag)
             if request.tag is None and (registry.find(tag) is not None or path.exists()):
                 continue
+            if confirm is not None:
+                confirm()
             if request.engine.needs_delivery or brings_packages(request.delivery):
                 bundle = f"../../{wire.BUNDLE}" if is_in_place(built.options.get("submit", {})) else wire.BUNDLE
                 where = Place(tag, builder.directory, path, settings, request.target.file, bundle)

@@ -111,5 +111,7 @@ def _keys(directory: MapDirectory, chosen: bytearray, *, plain: bool) -> Iterato
 def _brought(directory: MapDirectory, brought: bytes, *, plain: bool) -> bytes:
     """Return what tells the files of a call from others, instead of their numbers in the map."""
     table = directory.files
-    files = [[name, table[number]["path"], table[number]["state"]] for number, name in json.loads(brought)]
+    rows = ((name, table[number]) for number, name in json.loads(brought))
+    # In maps of before there was --resume it does not say what state files were in, so they count as changed.
+    files = [[name, row["path"], row.get("state", "")] for name, row in rows]
     return json.dumps(sorted(files) if plain else files).encode()

@@ -217,6 +217,24 @@ class MapOptions(collections.UserDict[str, Any]):
                 raise UsageError(f"the option {key} is given twice")
             self[key] = value
 
+    def _asked(self) -> dict[str, Any]:
+        """Return all that is asked for: the options, how they are run, and the files."""
+        files = {
+            "fixed_input_files": self.fixed_input_files or None,
+            "input_files": self.input_files,
+            "output_remaps": self.output_remaps,
+        }
+        return {**self.data, **self.policy, **{name: value for name, value in files.items() if value is not None}}
+
+    def __repr__(self) -> str:
+        return repr(self._asked())
+
+    def __bool__(self) -> bool:
+        return bool(self._asked())
+
+    def __eq__(self, other: object) -> bool:
+        return self._asked() == (other._asked() if isinstance(other, MapOptions) else other)
+
     def _spelling(self, key: str) -> str:
         """Return how a key is spelled here; custom options whose names differ in case are the same one."""
         key = option_key(key)

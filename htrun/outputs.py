@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from htrun.runner import wire
+from htrun.transfers import shown
 from htrun.urls import is_url
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
     from htrun.records import Record
     from htrun.store import MapDirectory
+
+_OF_NAMES = frozenset(
+    {errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ELOOP}
+    | {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY}
+)
+"""The errors that come of what things are called, which a record says, and not of where they are to be put."""
 
 
 def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
@@ -29,7 +36,12 @@ def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
     Returns
     -------
     list of str
-        What could not be moved elsewhere, and so is in the map's directory.
+        What could not be moved elsewhere, and so is in the map's directory, or could not be put there either.
+
+    Raises
+    ------
+    OSError
+        If nothing can be put there.
     """
     rows = _safe(record.files())
     prefix = f"{wire.OUTPUT_FILE}{component}."
@@ -38,7 +50,7 @@ def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
     if first is None:
         if not rows or target.is_dir():
             return []
-    elif not (record.directory / f"{prefix}{first}").exists():
+    elif not os.path.exists(record.directory / f"{prefix}{first}"):  # noqa: PTH110 (a Path raises if that is too long)
         return []
     target.mkdir(parents=True, exist_ok=True)
     elsewhere = dict(_elsewhere([row[1] for row in rows], directory.remaps(component)))
@@ -50,14 +62,20 @@ def place(directory: MapDirectory, component: int, record: Record) -> list[str]:
             try:
                 _place(kind, path, root, source, more)
                 continue
-            except OSError as error:
-                text = f"{name} could not be moved to {path}: {error.strerror}; it is in {target}"
+            except (OSError, ValueError) as error:
+                text = f"{shown(name)} could not be moved to {shown(str(path))}: {_why(error)}; it is in {target}"
                 problems.append(f"component {component}: {text}")
         try:
             _place(kind, target / name, target, source, more)
-        except NotADirectoryError as error:
-            problems.append(f"component {component}: {name} is left where it is: {error.strerror}")
+        except (OSError, ValueError) as error:  # the latter of what cannot be a name at all
+            if isinstance(error, OSError) and error.errno not in _OF_NAMES:
+                raise
+            problems.append(f"component {component}: {shown(name)} could not be put in {target}: {_why(error)}")
     return problems
+
+
+def _why(error: OSError | ValueError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _place(kind: str, path: Path, root: Path, source: Path | None, more: list[Any]) -> None:

@@ -11,7 +11,7 @@ from htrun.adoption import adopt
 from htrun.control import MapControl
 from htrun.creation import Built, MapRequest, building, check_place, place
 from htrun.delivery import brings_packages
-from htrun.exceptions import RunDied, UsageError
+from htrun.exceptions import MapWasRemoved, RunDied, UsageError
 from htrun.matches import match
 from htrun.state import ComponentStatus
 from htrun.submissions import marked
@@ -19,7 +19,7 @@ from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from htrun.config import Config
     from htrun.store import MapDirectory
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _ACTIVE = (ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
 _AGAIN = (ComponentStatus.ERRORED, ComponentStatus.REMOVED)
+
+
+class _Overtaken(Exception):
+    """Another command has given the tag another map meanwhile, or run components of that again."""
 
 
 class Resumed(NamedTuple):
@@ -60,7 +64,7 @@ def resume(
 
     Where nothing else is asked for than what that map is, it is carried on. Else a new one takes its results over, and
     its place: those of the calls that are the same (see ``match``), if the function's sources are the same. What still
-    runs of them is waited for.
+    runs of them is waited for. Where another command was quicker, what it has made is looked at anew.
 
     Parameters
     ----------
@@ -81,18 +85,54 @@ def resume(
     HtrunError
         What ``create_map`` raises; the map is as it was then.
     """
-    assert request.tag is not None
     registry = TagRegistry(settings.tags)
-    found = registry.get(request.tag) if failed_only else registry.find(request.tag)
-    if found is None or found.path != request.path(request.tag):
-        check_place(request.path(request.tag), overwrite=False)  # there may be a map that is none of this registry's
+    old = _find(request, registry, failed_only=failed_only)
+    seen = {} if old is None else {old.directory.info["uid"]: len(old.directory.read_submissions())}
     with building(request, calls, files, settings) as built:
-        if found is None:
-            return Resumed(place(request, built, settings), None)
-        old = MapControl(request.tag, found, registry)
-        with old.guard():
-            old.refresh()
-            return _resume(request, built, settings, old, say, failed_only=failed_only)
+        while True:
+            try:
+                if old is None:
+                    return Resumed(_place(request, built, settings, old), None)
+                with old.guard():
+                    return _resume(request, built, settings, old, seen, say, failed_only=failed_only)
+            except (_Overtaken, MapWasRemoved):
+                old = _find(request, registry, failed_only=failed_only)
+
+
+def _find(request: MapRequest, registry: TagRegistry, *, failed_only: bool) -> MapControl | None:
+    """Return the map of the tag; raise UsageError if one that is none of this registry's is in the way."""
+    assert request.tag is not None
+    path = request.path(request.tag)
+    with registry.lock():  # so that nobody is just putting a map in its place
+        found = registry.get(request.tag) if failed_only else registry.find(request.tag)
+        if found is None or found.path != path:
+            check_place(path, overwrite=False)
+        return None if found is None else MapControl(request.tag, found, registry)
+
+
+def _place(
+    request: MapRequest,
+    built: Built,
+    settings: Config,
+    old: MapControl | None,
+    adopt: Callable[[MapDirectory], Ranges] | None = None,
+) -> MapControl:
+    """Do as ``place`` does; raise _Overtaken if the map of the tag is not any more what was looked at."""
+    registry = TagRegistry(settings.tags)
+
+    def confirm() -> None:
+        assert request.tag is not None
+        if not _is_still(old, registry.find(request.tag)):
+            raise _Overtaken
+
+    return place(request, built, settings, adopt, confirm=confirm)
+
+
+def _is_still(old: MapControl | None, found: MapDirectory | None) -> bool:
+    """Tell whether the map of the tag is the one that was looked at, with nothing submitted since."""
+    if old is None or found is None:
+        return old is None and found is None
+    return found.path == old.path and old.is_there() and len(found.read_submissions()) == old.submissions
 
 
 def _resume(
@@ -100,10 +140,12 @@ def _resume(
     built: Built,
     settings: Config,
     old: MapControl,
+    seen: Mapping[str, int],
     say: Callable[[str], None],
     *,
     failed_only: bool,
 ) -> Resumed:
+    old.refresh()
     new = built.builder.directory
     changed = _changed(old.directory, new, request)
     same = all(_same_file(old.directory, new, name) for name in ("calls", "files_table", "remaps_file"))
@@ -119,7 +161,7 @@ def _resume(
             return Resumed(old, _completed(old), had_failed=False)
     elif changed:
         say(f"all components run anew, for the function is not that of the map {old.tag!r}: {', '.join(changed)}")
-        return Resumed(place(request, built, settings), 0)
+        return Resumed(_place(request, built, settings, old), 0)
     if same and old.path == request.path(old.tag):
         there = _completed(old)
         if there == len(old):
@@ -128,15 +170,13 @@ def _resume(
                 old.directory.run_file.unlink(missing_ok=True)  # so that all of them are written once more
             return Resumed(old, there)
         if not changed and _same_options(old.directory, built, request):
-            _carry_on(old)
+            _carry_on(old, seen.get(old.directory.info["uid"], 0))
             return Resumed(old, there)
     taken = _match(old, new, built.components, say)
     there = 0
 
     def take(directory: MapDirectory) -> Ranges:
         nonlocal there
-        if not old.is_there():
-            raise UsageError(f"the map {old.tag!r} was replaced by another command meanwhile: try again")
         old.refresh()
         for component, source in enumerate(taken):
             if source >= 0 and old.status_of(source) is not ComponentStatus.COMPLETED:
@@ -146,7 +186,7 @@ def _resume(
         there = left.count(0)
         return marked(left)
 
-    return Resumed(place(request, built, settings, take), there)
+    return Resumed(_place(request, built, settings, old, take), there)
 
 
 def _completed(map_: MapControl) -> int:
@@ -181,15 +221,27 @@ def _changed(old: MapDirectory, new: MapDirectory, request: MapRequest) -> list[
     return changed
 
 
-def _carry_on(map_: MapControl) -> None:
-    """Let everything run that has no good result, in the map as it is."""
+def _carry_on(map_: MapControl, seen: int) -> None:
+    """Let everything run that has no good result, in the map as it is.
+
+    What has failed is not run again if another command has done so since a number of submissions was seen.
+    """
     map_.carry_on()
     counts = map_.counts()
     if counts[ComponentStatus.SUSPENDED] or (map_.unfinished and not map_.engine.is_working(map_.directory)):
         map_.act("resume")
     if counts[ComponentStatus.HELD]:
         map_.act("release")
-    map_.rerun(map_.components_with(*_AGAIN))
+    map_.rerun(_failed(map_, seen))
+
+
+def _failed(map_: MapControl, seen: int) -> Iterator[int]:
+    """Yield what has failed by the time that this is first asked, and was not submitted since."""
+    anew = bytearray(len(map_))
+    for submission in map_.directory.read_submissions()[seen:]:
+        for start, stop in submission.components:
+            anew[start:stop] = b"\1" * (stop - start)
+    yield from (component for component in map_.components_with(*_AGAIN) if not anew[component])
 
 
 def _match(old: MapControl, new: MapDirectory, components: int, say: Callable[[str], None]) -> array[int]:

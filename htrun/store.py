@@ -46,7 +46,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     path = path.resolve()
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
     try:
-        fd, name = tempfile.mkstemp(prefix=".htrun-", suffix=".part", dir=path.parent)
+        fd, name = tempfile.mkstemp(prefix=_hidden_prefix("part"), dir=path.parent)
     except OSError as error:
         error.filename = str(path)  # which somebody has asked for, as the made-up name was not
         raise
@@ -69,7 +69,8 @@ def _umask() -> int:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
+    """Write a value as indented JSON, atomically, to a directory of ours, and sweep what killed writers left there."""
+    sweep(path.parent)
     with atomic_write(path) as file:
         file.write(json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
 
@@ -380,13 +381,13 @@ def make_temporary(parent: Path) -> Path:
 
 
 def _hidden_prefix(kind: str) -> str:
-    """Return how the names of this process's directories begin that are no maps yet, or any more."""
+    """Return how the names begin of what this process makes that is no map yet, or any more, or no whole file yet."""
     return f".htrun-{kind}-{platform.node()}-{os.getpid()}-"
 
 
 def sweep(parent: Path) -> None:
-    """Remove what processes of this machine that were killed have left half made or half removed beside maps."""
-    host = re.compile(rf"\.htrun-(new|removed)-{re.escape(platform.node())}-([0-9]+)-")
+    """Remove what processes of this machine that were killed have left half made, half written or half removed."""
+    host = re.compile(rf"\.htrun-(new|part|removed)-{re.escape(platform.node())}-([0-9]+)-")
     with contextlib.suppress(OSError):
         for entry in os.scandir(parent):
             found = host.match(entry.name)

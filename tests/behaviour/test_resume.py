@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from htrun.tags import TagRegistry
 from tests.behaviour.conftest import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -183,6 +185,39 @@ def test_what_still_runs_is_waited_for(project: Project) -> None:
     assert other.returncode == 0
     assert sorted(project.ran()) == ["3", "4", "5"]
     project.check(5, 1, 4, 3, 2)
+
+
+# What two commands find that resume at once.
+AT_ONCE = ("no map", "the map", "other inputs", "another function", "other options", "a failure")
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_two_at_once(project: Project, case: str) -> None:
+    """Both end well, with all results, and no component is run by each of them."""
+    values: list[Any] = [1, "bad", 2]
+    project.inputs(*values)
+    if case != "no map":
+        project(code=1)
+        assert sorted(project.ran()) == ["1", "2", "bad"]
+    if case != "a failure":
+        (project.shell.home / "mended").touch()
+    more: list[object] = ["--request-memory", "1GB"] if case == "other options" else []
+    if case == "other inputs":
+        values = [3, 2, "bad", 1]
+        project.inputs(*values)
+    elif case == "another function":
+        project.shell.write("helper.py", "def double(x):\n    return x + x\n")
+    parent = project.shell.cwd / "results"
+    with TagRegistry(project.shell.home / "registry/tags").lock_tag("t"):
+        both = [project.shell.start(*project.words, "--resume", *more) for _ in range(2)]
+        until(lambda: len(list(parent.glob(".htrun-new-*/.htrun/sources/m.py"))) == 2, "both have built a map")
+        time.sleep(1)  # both wait for the tag by now, mostly; it holds in any case
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in both]
+    assert [process.returncode for process in both] == [int(case == "a failure")] * 2, said
+    ran = {"no map": ["1", "2", "bad"], "another function": ["1", "2", "bad"], "other inputs": ["3", "bad"]}
+    assert sorted(project.ran()) == ran.get(case, ["bad"])
+    if case != "a failure":
+        project.check(*values)
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as it was", "with other inputs"])

@@ -45,17 +45,22 @@ def somebody_elses(directory: Path) -> Path:
 
 
 @pytest.mark.usefixtures("_umask")
-def test_directories_are_private_whatever_the_umask(local: Shell) -> None:
-    """HTRUN_DIR, what is in it, and maps made with any umask are open to their user only."""
+@pytest.mark.parametrize("before", [None, 0o755])
+def test_directories_are_private_whatever_the_umask(local: Shell, before: int | None) -> None:
+    """HTRUN_DIR, what is in it, and maps made with any umask are open to their user only; one that is there stays so."""
     local.write("m.py", "def f(x):\n    return x\n")
     local.jsonl("in.jsonl", [1]).chmod(0o600)
     (local.cwd / "m.py").chmod(0o600)
     (local.cwd / "results").mkdir()
     (local.cwd / "results").chmod(0o755)
-    local("m.py:f", "--args", "in.jsonl", "--tag", "t")
     registry = local.home / "registry"
+    if before is not None:
+        registry.mkdir()
+        registry.chmod(before)
+    local("m.py:f", "--args", "in.jsonl", "--tag", "t")
+    assert mode(registry) == (before or 0o700)
     until((registry / "logs").exists, "something was logged")
-    places = [registry, *(path for path in registry.iterdir() if path.is_dir()), local.path(), local.path() / ".htrun"]
+    places = [*(path for path in registry.iterdir() if path.is_dir()), local.path(), local.path() / ".htrun"]
     assert {str(place.relative_to(local.home)): mode(place) for place in places if mode(place) != 0o700} == {}
 
 

@@ -301,6 +301,27 @@ def test_options_are_shown_as_they_are_kept() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"retries": 2}, "{'retries': 2}"),
+        ({"timeout": "5m", "request_memory": "1GB"}, "{'request_memory': '1GB', 'timeout': 300.0}"),
+        ({"fixed_input_files": "a"}, "{'fixed_input_files': ['a']}"),
+        ({"input_files": []}, "{'input_files': []}"),
+        ({"output_remaps": {"a": "b"}}, "{'output_remaps': {'a': 'b'}}"),
+    ],
+)
+def test_options_are_what_is_asked_for(options: dict[str, Any], text: str) -> None:
+    """How components are run, and their files, are shown, make options true, and tell them from others."""
+    asked = MapOptions(**options)
+    assert repr(asked) == text
+    assert asked
+    assert asked == MapOptions(**options)
+    assert asked == MapOptions.merge(asked)
+    assert asked != MapOptions()
+    assert not MapOptions()
+
+
 def test_an_option_cannot_be_given_twice() -> None:
     """Two spellings of one option in one place are an error; setting it later replaces it."""
     for twice in ({"request_memory": 1, "RequestMemory": 2}, {"+a": 1, "MY.A": 2}):
@@ -538,7 +559,7 @@ def test_a_policy_is_kept_beside_the_submit_commands(key: str, value: object, ke
     """What says how components are run is read from text and from Python, and is no submit command."""
     options = MapOptions(**{key: value})
     assert options.policy == {key: kept}
-    assert not options
+    assert list(options) == []
 
 
 @pytest.mark.parametrize(

@@ -97,13 +97,70 @@ def test_a_link_of_an_earlier_record_is_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    [["f"], [[]], [["f"]], [["f", "x"]], [["f", 3, 0]], [["l", "x"]], [["x", "y", 0]], [{"f": 1}], [["f", "a\0b", 0]]],
+    [
+        ["f"],
+        [[]],
+        [["f"]],
+        [["f", "x"]],
+        [["f", 3, 0]],
+        [["l", "x"]],
+        [["x", "y", 0]],
+        [{"f": 1}],
+        [["f", "a\0b", 0]],
+        [["f", "x", 10**300]],
+    ],
 )
 def test_rows_of_no_form_of_ours_are_passed_over(tmp_path: Path, rows: Any) -> None:
     """A record that was tampered with keeps nobody from looking at the map."""
     directory = MapDirectory(tmp_path / "map")
     assert place(directory, 0, Record(json.dumps({"component": 0, "files": rows}).encode(), tmp_path)) == []
     assert not (tmp_path / "map").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (["l", "a", "x\0y"], "null byte"),
+        (["l", "a", "t" * 5000], "File name too long"),
+        (["l", "a", ""], "No such file"),
+        (["d", "n" * 300], "File name too long"),
+        (["d", "n/" * 3000], "File name too long"),
+        (["d", "a/\ud800"], "surrogates not allowed"),
+        (["f", "\ud800", 1], "surrogates not allowed"),
+        (["f", "n" * 300, 1], "File name too long"),
+        (["f", "good", 1], "Is a directory"),
+        (["d", "file"], "File exists"),
+        (["d", "file/a"], "File exists"),
+    ],
+    ids=lambda value: repr(value)[:24],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_what_cannot_be_is_said(tmp_path: Path, row: list[Any], why: str, *, first: bool) -> None:
+    """A record with what no file system takes is a problem that is told, and keeps nothing else from its place."""
+    directory = MapDirectory(tmp_path / "map")
+    for number in range(3):
+        (tmp_path / f"file.0.{number}").write_text("x")
+    (directory.output_files / "0/good").mkdir(parents=True)
+    (directory.output_files / "0/file").write_text("x")
+    rows = [["f", "good/x", 0], ["f", "y", 2]]
+    record = Record(json.dumps({"component": 0, "files": [row, *rows] if first else [*rows, row]}).encode(), tmp_path)
+    (problem,) = place(directory, 0, record)
+    assert why in problem
+    assert (directory.output_files / "0/good/x").exists()
+    assert (directory.output_files / "0/y").exists()
+
+
+def test_a_full_disk_is_no_fault_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be put anywhere is an error, so that whoever looks next tries again."""
+
+    def replace(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EDQUOT, "full")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(shutil, "copy2", replace)
+    (tmp_path / "file.0.0").write_text("x")
+    with pytest.raises(OSError, match="full"):
+        place(MapDirectory(tmp_path / "map"), 0, Record(b'{"component":0,"files":[["f","x",0]]}', tmp_path))
 
 
 @pytest.mark.parametrize("name", ["../output.0.json", "/etc/passwd", "output.0.json/../x", "link.json", "", 7, None])

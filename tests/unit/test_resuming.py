@@ -97,6 +97,19 @@ def test_a_file_that_has_changed_makes_another_call(tmp_path: Path, change: str)
     assert list(find(old, build(tmp_path, [call], f0=a, f1=d))) == [-1]
 
 
+def test_a_map_of_before_states_were_kept(tmp_path: Path) -> None:
+    """Files of which it is not known whether they have changed make other calls; URLs are as unknown as they are now."""
+    (tmp_path / "a").write_text("a")
+    calls = [b'[{"$path":"a"}]\t[["f0","a"]]', b'[{"$path":"b"}]\t[["f1","b"]]', b"[1]"]
+    files = {"f0": str(tmp_path / "a"), "f1": "https://example.org/b"}
+    old, new = build(tmp_path, calls, **files), build(tmp_path, calls, **files)
+    rows = [json.loads(line) for line in old.files_table.read_text().splitlines()]
+    old.files_table.write_text(
+        "".join(json.dumps({key: row[key] for key in row if key != "state"}) + "\n" for row in rows)
+    )
+    assert list(find(old, new)) == [-1, 1, 2]
+
+
 def record(component: int, status: str, output: Any, span: tuple[int, int], **more: Any) -> bytes:
     """Return a record as the runner writes it."""
     head = f'{{"component":{component},"status":"{status}","attempt":0,"stdout":[{span[0]},{span[1]}]'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from htrun.exceptions import InvalidMapDirectory, MapWasRemoved
 from htrun.index import Records
 from htrun.runner.records import drop_torn_line, last_recorded, recorded_components
-from htrun.store import DirectoryBuilder, MapDirectory, atomic_write, remove_directory
+from htrun.store import DirectoryBuilder, MapDirectory, atomic_write, remove_directory, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +104,26 @@ def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from htrun.store import atomic_write
+
+with atomic_write(Path(sys.argv[1])) as file:
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_killed_writers_have_left_is_swept(tmp_path: Path) -> None:
+    """The half of a file that a killed process has left is removed by who writes beside it; that of a live one stays."""
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "killed")], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_write(tmp_path / "alive"):
+        write_json(tmp_path / "new", 7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alive", "new"]
 
 
 def test_a_link_or_a_pipe_stays_what_it_is(tmp_path: Path) -> None:
