@@ -115,13 +115,16 @@ class MapView:
 
     @property
     def _statuses(self) -> Statuses:
-        if self._loaded is None:
+        loaded = self._loaded  # once: a refresh in another thread may drop it
+        if loaded is None:
             with self._looking:
-                if self._loaded is None:
-                    self._loaded = load(self.directory, self.engine, self._header)
-                    if self._header is not None and not self._loaded.submissions:
-                        self._loaded.refresh()  # what was kept is of no use
-        return self._loaded
+                loaded = self._loaded
+                if loaded is None:
+                    loaded = load(self.directory, self.engine, self._header)
+                    if self._header is not None and not loaded.submissions:
+                        loaded.refresh()  # what was kept is of no use
+                    self._loaded = loaded
+        return loaded
 
     @property
     def records(self) -> Records:
@@ -156,8 +159,10 @@ class MapView:
         self._identity = snapshot.Identity.of(self.directory, log)  # before reading: what comes later is for the next
         if self._loaded is None or self._header is not None:
             header, is_same = snapshot.read(self.directory, log, self._identity) or (None, False)
-            self._header = header if is_same and header is not None and header["ended"] else None
+            before, self._header = self._header, header if is_same and header is not None and header["ended"] else None
             if self._header is not None:
+                if self._header != before:
+                    self._loaded = self._job_index = None  # they are of another one, from before components ran again
                 return
             if self._loaded is None:
                 self._loaded = load(self.directory, self.engine, header)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -145,6 +146,26 @@ def test_a_rerun_after_a_snapshot(directory: MapDirectory) -> None:
         record = seen.records.get(149)
         assert record is not None
         assert record.directory.name == "10000"
+
+
+def test_a_rerun_of_somebody_else_from_end_to_end(directory: MapDirectory) -> None:
+    """Who has seen the end of a map, and its records, sees those that somebody else's rerun has left since."""
+    finish(directory)
+    look(directory)
+    view = look(directory)
+    assert view.status_of(0) is ComponentStatus.ERRORED
+    assert view.job_number(149) == -1
+    submit(directory, 1, 0, 150)
+    work(directory, 10_000, 1, 150)
+    with (directory.job(10_000) / "records.jsonl").open("a") as file:
+        file.write(f'{record_prefix(0, "COMPLETED")},"output":"mended"}}\n')
+    assert look(directory).has_ended  # and leaves a snapshot
+    view.refresh()
+    assert view.counts() == Counter(view.component_statuses)
+    assert view.status_of(0) is ComponentStatus.COMPLETED
+    record = view.records.get(0)
+    assert record is not None
+    assert record.output_json() == b'"mended"'
 
 
 def test_a_submission_that_was_taken_back_after_a_snapshot(directory: MapDirectory) -> None:
