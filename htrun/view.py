@@ -24,7 +24,7 @@ from htrun.statuses import CODES, STATUSES, Statuses, load
 from htrun.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from htrun.engines.base import Engine
@@ -306,11 +306,17 @@ class MapView:
         """Return the latest job that a component was in, or None."""
         return self._jobs.get(self.job_number(component))
 
-    def newly_retried(self) -> list[int]:
-        """Return components of jobs with records that are new since the last call, and attempts that have failed."""
-        if self._loaded is None or not self._loaded.retried:
-            return []
-        names, self._loaded.retried = self._loaded.retried, set()
+    @property
+    def retried(self) -> frozenset[str]:
+        """Job directories with records that are new, and attempts that have failed, until ``forget_retried``."""
+        return frozenset(self._loaded.retried if self._loaded else ())
+
+    def forget_retried(self, names: Collection[str]) -> None:
+        """Note that all has been done about these job directories."""
+        self._statuses.retried.difference_update(names)
+
+    def components_in(self, names: Collection[str]) -> list[int]:
+        """Return the components of the jobs that have these directories, in order."""
         ranges = [span for state in self._jobs.values() if state.records in names for span in state.components]
         return sorted({component for start, stop in ranges for component in range(start, stop)})
 
