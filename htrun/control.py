@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ _REST = 4  # times as long as a look took there is none: what it takes of a larg
 _MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
 _EFFECT_POLL_SECONDS = 0.02
+_AGAIN_SECONDS = 10.0  # between two tries at what the engine could not do
 
 _WAITING = frozenset({ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE})
 _UNFINISHED = _WAITING | {ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}
@@ -80,6 +82,7 @@ class MapControl(MapView):
     def __init__(self, tag: str, directory: MapDirectory, registry: TagRegistry) -> None:
         super().__init__(tag, directory)
         self.registry = registry
+        self._exclude_at = -math.inf
 
     @classmethod
     def load(cls, tag: str, settings: Config) -> Self:
@@ -144,7 +147,7 @@ class MapControl(MapView):
         working = self.engine.is_working(self.directory)  # before the refresh, so that its last words are not missed
         self.refresh()
         if working:
-            self._exclude_machines(self.newly_retried())
+            self._exclude_machines()
         if working and (self.unfinished or self.engine.records_are_live):
             return True  # a local run is over when its process is, which still writes the results
         if self.unfinished or self.removed:
@@ -159,16 +162,20 @@ class MapControl(MapView):
         # Another command may just have been submitting what this one has found missing.
         return not working and bool(self.unfinished) and self.engine.is_working(self.directory)
 
-    def _exclude_machines(self, components: Iterable[int]) -> None:
-        """Let no more components go to machines where some of these have failed that another one has completed."""
-        sick = sick_machines(record for record in self.records.walk(components) if record is not None)
-        if not sick:
+    def _exclude_machines(self) -> None:
+        """Let no more components go to machines where some have failed that another one has completed."""
+        retried = self.retried
+        if not retried or time.monotonic() < self._exclude_at:
             return
+        records = self.records.walk(self.components_in(retried))
+        sick = sick_machines(record for record in records if record is not None)
         try:
-            new = self.engine.exclude(self.directory, list(sick))
+            new = self.engine.exclude(self.directory, list(sick)) if sick else []
         except EngineError as error:
             _logger.warning("map %s: %s", self.tag, error)
+            self._exclude_at = time.monotonic() + _AGAIN_SECONDS
             return
+        self.forget_retried(retried)
         for machine in new:
             component, other = sick[machine]
             self.notes.append(

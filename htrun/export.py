@@ -43,7 +43,7 @@ _UNFINISHED = frozenset(
 _WORTH_CUTTING = 8  # components whose records follow each other
 _START = rb'"component":[0-9]+,"status":"COMPLETED"'
 _MIDDLE = (
-    rb',"attempt":[0-9]+,"node":"[^"\\\n]*","started":[0-9.]+,"wall_s":[0-9.]+(?:,"[a-z_]+":[0-9.]+)*'
+    rb',"attempt":[0-9]+,"node":"[^"\\\n]*","python":"[^"\\\n]*","started":[0-9.]+(?:,"[a-z_]+":[0-9.]+)*'
     rb',"stdout":\[[0-9,]*\],"stderr":\[[0-9,]*\](?:,"pickle":"[^"\n]*")?'
 )
 _OBJECT = re.compile(rb"^(\{" + _START + rb")" + _MIDDLE + rb'(,"output":[^\n]*\n)', re.MULTILINE)
@@ -138,8 +138,8 @@ class Exporter:
                 return None
             output = _dumps(record.data["repr"]) if self._default == "repr" else b"null"
             reason = reason if self._default == "null" else None
-        elif b',"nonfinite":' in record.line[:400]:
-            self.nonfinite += record.data["nonfinite"]
+        elif b',"nonfinite":' in record.line:
+            self.nonfinite += record.data.get("nonfinite", 0)  # that it says so may also be in the output
         return Row(component, ComponentStatus.COMPLETED, output=output, reason=reason, input=input_)
 
     def _inputs(self, components: Iterable[int]) -> Iterator[bytes]:

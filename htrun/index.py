@@ -33,8 +33,8 @@ _FILES_AT_ONCE = 64
 _HEAD = re.compile(rb'^\{"component":([0-9]{1,18}),"status":"(CO|ER)', re.MULTILINE)
 _FINISHED = re.compile(rb"[\x01\x02]")
 _PLAIN_USAGE = re.compile(
-    rb'^\{"component":[0-9]+,"status":"[A-Z]+","attempt":[0-9]+,"node":"[^"\n]*","started":[0-9.]+,'
-    rb'"wall_s":([0-9.]+),"cpu_s":[0-9.]+,"memory_mb":([0-9.]+)',
+    rb'^\{"component":[0-9]+,"status":"[A-Z]+","attempt":[0-9]+,"node":"[^"\n]*","python":"[^"\n]*",'
+    rb'"started":[0-9.]+,"wall_s":([0-9.]+),"cpu_s":[0-9.]+,"memory_mb":([0-9.]+)',
     re.MULTILINE,
 )
 

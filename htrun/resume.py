@@ -19,7 +19,7 @@ from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from htrun.config import Config
     from htrun.store import MapDirectory

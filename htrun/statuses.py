@@ -43,7 +43,7 @@ class Statuses:
     codes : bytearray
         The code of each component's status.
     retried : set of str
-        Job directories that have had new records, and where attempts have failed.
+        Job directories that have had new records, and where attempts have failed; whoever sees to them takes them out.
     """
 
     def __init__(self, directory: MapDirectory, engine: Engine) -> None:
@@ -171,6 +171,7 @@ class Statuses:
             "cursor": self._reader.cursor,
             "jobs": [(job, *_values(state)) for job, state in self.jobs.items()],
             "settled": sorted(self._settled),
+            "retried": sorted(self.retried),
             "submissions": len(self.submissions),
             "submissions_size": self._submissions_size,
         }
@@ -186,6 +187,7 @@ class Statuses:
         self._reader = self._engine.events(self._directory, kept["cursor"])
         self.jobs = {job: _state(values) for job, *values in kept["jobs"]}
         self._settled = set(kept["settled"])
+        self.retried = set(kept["retried"])
         self.submissions = submissions
         self._submissions_size = kept["submissions_size"]
         self.codes = self._resolve()

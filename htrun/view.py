@@ -24,7 +24,7 @@ from htrun.statuses import CODES, STATUSES, Statuses, load
 from htrun.store import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from htrun.engines.base import Engine
@@ -115,13 +115,16 @@ class MapView:
 
     @property
     def _statuses(self) -> Statuses:
-        if self._loaded is None:
+        loaded = self._loaded  # once: a refresh in another thread may drop it
+        if loaded is None:
             with self._looking:
-                if self._loaded is None:
-                    self._loaded = load(self.directory, self.engine, self._header)
-                    if self._header is not None and not self._loaded.submissions:
-                        self._loaded.refresh()  # what was kept is of no use
-        return self._loaded
+                loaded = self._loaded
+                if loaded is None:
+                    loaded = load(self.directory, self.engine, self._header)
+                    if self._header is not None and not loaded.submissions:
+                        loaded.refresh()  # what was kept is of no use
+                    self._loaded = loaded
+        return loaded
 
     @property
     def records(self) -> Records:
@@ -156,8 +159,10 @@ class MapView:
         self._identity = snapshot.Identity.of(self.directory, log)  # before reading: what comes later is for the next
         if self._loaded is None or self._header is not None:
             header, is_same = snapshot.read(self.directory, log, self._identity) or (None, False)
-            self._header = header if is_same and header is not None and header["ended"] else None
+            before, self._header = self._header, header if is_same and header is not None and header["ended"] else None
             if self._header is not None:
+                if self._header != before:
+                    self._loaded = self._job_index = None  # they are of another one, from before components ran again
                 return
             if self._loaded is None:
                 self._loaded = load(self.directory, self.engine, header)
@@ -301,11 +306,17 @@ class MapView:
         """Return the latest job that a component was in, or None."""
         return self._jobs.get(self.job_number(component))
 
-    def newly_retried(self) -> list[int]:
-        """Return components of jobs with records that are new since the last call, and attempts that have failed."""
-        if self._loaded is None or not self._loaded.retried:
-            return []
-        names, self._loaded.retried = self._loaded.retried, set()
+    @property
+    def retried(self) -> frozenset[str]:
+        """Job directories with records that are new, and attempts that have failed, until ``forget_retried``."""
+        return frozenset(self._loaded.retried if self._loaded else ())
+
+    def forget_retried(self, names: Collection[str]) -> None:
+        """Note that all has been done about these job directories."""
+        self._statuses.retried.difference_update(names)
+
+    def components_in(self, names: Collection[str]) -> list[int]:
+        """Return the components of the jobs that have these directories, in order."""
         ranges = [span for state in self._jobs.values() if state.records in names for span in state.components]
         return sorted({component for start, stop in ranges for component in range(start, stop)})
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -174,6 +177,28 @@ def test_interrupts_while_events_are_looked_at(directory: MapDirectory) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     assert log.position == 1
     assert len(list(events)) == 2
+
+
+@linux_only
+def test_a_log_that_cannot_be_read_to_its_end(directory: MapDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading fails half-way, as for a full /tmp, the next look has the events that came before as well."""
+    monkeypatch.setattr("htrun.engines.htcondor.rawlog._READ_BYTES", len(SUBMITTED))
+    (directory.inner / "events.log").write_bytes(SUBMITTED + RUNNING + HELD + ABORTED)
+    make = tempfile.NamedTemporaryFile
+    full = iter([False, True])
+
+    def make_some(**options: Any) -> Any:
+        if next(full, False):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return make(**options)
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", make_some)
+    reader = HTCondorEvents(directory)
+    with pytest.raises(CorruptEventLog, match="No space left"):
+        list(reader.read({}))
+    states = fold({}, reader.read({}))
+    assert statuses(states) == ["RUNNING", "HELD", "REMOVED"]
+    assert [states[job].components for job in range(3)] == [((0, 1),), ((1, 2),), ((2, 3),)]
 
 
 @linux_only

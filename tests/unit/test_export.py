@@ -15,12 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htrun.export import Exporter
+from htrun.runner.attempts import Attempts
+from htrun.runner.calls import Calls, index_lines
 from htrun.runner.records import record_prefix
+from htrun.runner.spec import Spec
+from htrun.runner.supervisor import Supervisor
 from htrun.state import ComponentStatus
 from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.view import MapView
 
-HEAD = ',"attempt":1,"node":"n.example.org","started":1.5,"wall_s":0.1,"cpu_s":0.1,"memory_mb":30.1'
+HEAD = ',"attempt":1,"node":"n.example.org","python":"3.11.2","started":1.5,"wall_s":0.1,"cpu_s":0.1,"memory_mb":30.1'
 HEAD += ',"stdout":[0,0],"stderr":[10,12]'
 LIKE_A_RECORD = json.loads(record_prefix(3, "COMPLETED") + HEAD + ',"output":[1]}')
 KINDS: dict[str, tuple[str, str]] = {
@@ -29,6 +33,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "what looks like a record": ("COMPLETED", f'{HEAD},"output":{json.dumps(LIKE_A_RECORD, separators=(",", ":"))}'),
     "a tuple": ("COMPLETED", HEAD + ',"pickle":"gASVBwAA+/==","output":[1,2]'),
     "a NaN": ("COMPLETED", HEAD + ',"nonfinite":2,"output":[null,null]'),
+    "a NaN after a failure": ("COMPLETED", f'{HEAD},"failures":["{"x" * 400}"],"nonfinite":2,"output":[null,null]'),
+    "what looks like a NaN": ("COMPLETED", HEAD + ',"scratch":[["f",3]],"output":{"x":1,"nonfinite":2}'),
     "no JSON": ("COMPLETED", HEAD + ',"pickle":"gASV","unexportable":"it is a set","repr":"{1}"'),
     "a file": ("COMPLETED", HEAD + ',"output_file":"output.0.json"'),
     "what was left": ("COMPLETED", HEAD + ',"scratch":[["f",3]],"output":"left"'),
@@ -98,7 +104,7 @@ def test_many_records_are_exported_as_one_is(kinds: list[tuple[str | None, int]]
         text, nonfinite, unexportable = export(view, finished, values=values)
         expected = one_by_one(all_kinds, values=values)
         assert [json.loads(line) for line in text.splitlines()] == [json.loads(line) for line in expected.splitlines()]
-        assert nonfinite == 2 * all_kinds.count("a NaN")
+        assert nonfinite == 2 * (all_kinds.count("a NaN") + all_kinds.count("a NaN after a failure"))
         assert unexportable == [c for c, kind in enumerate(all_kinds) if kind == "no JSON"]
         for statuses in (None, [ComponentStatus.ERRORED], [ComponentStatus.COMPLETED]):
             at_once = export(view, statuses, values=values)
@@ -107,3 +113,30 @@ def test_many_records_are_exported_as_one_is(kinds: list[tuple[str | None, int]]
                 assert export(view, statuses, values=values) == at_once
     finally:
         shutil.rmtree(home)
+
+
+def test_what_workers_record_is_cut_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of records as workers write them, of whatever values, none is looked at by itself for its output or usage."""
+    (tmp_path / "m.py").write_text("def f(x): return [x, str(x), (x,), {'x': x}, None][x % 5]")
+    number = 100
+    (tmp_path / "calls").write_text("".join(f"[{n}]\n" for n in range(number)))
+    view = make(tmp_path, [None] * number)
+    here = str(tmp_path)
+    reference = {"module": "m", "qualname": "f", "file": "m.py"}
+    supervisor = Supervisor(
+        Spec(reference, here, lambda _: "", attempts=Attempts(), checkpoints=here),
+        Calls(str(tmp_path / "calls"), index_lines(str(tmp_path / "calls")), range(number)),
+        [(0, number)],
+        [(str(view.directory.job(0)), str(tmp_path / "scratch"))],
+        chunk_size=number,
+    )
+    assert supervisor.run()
+    view.refresh()
+    monkeypatch.setattr(Exporter, "_row", lambda *_: pytest.fail("a record was taken for a special one"))
+    monkeypatch.setattr("htrun.index.read_usage", lambda *_: pytest.fail("a record was taken for a special one"))
+    assert view.total_usage().total_wall_s > 0
+    for values in (False, True):
+        text, _, _ = export(view, [ComponentStatus.COMPLETED], values=values)
+        rows = [json.loads(line) for line in text.splitlines()]
+        outputs = [[n, str(n), [n], {"x": n}, None][n % 5] for n in range(number)]
+        assert [row if values else row["output"] for row in rows] == outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -145,6 +146,26 @@ def test_a_rerun_after_a_snapshot(directory: MapDirectory) -> None:
         record = seen.records.get(149)
         assert record is not None
         assert record.directory.name == "10000"
+
+
+def test_a_rerun_of_somebody_else_from_end_to_end(directory: MapDirectory) -> None:
+    """Who has seen the end of a map, and its records, sees those that somebody else's rerun has left since."""
+    finish(directory)
+    look(directory)
+    view = look(directory)
+    assert view.status_of(0) is ComponentStatus.ERRORED
+    assert view.job_number(149) == -1
+    submit(directory, 1, 0, 150)
+    work(directory, 10_000, 1, 150)
+    with (directory.job(10_000) / "records.jsonl").open("a") as file:
+        file.write(f'{record_prefix(0, "COMPLETED")},"output":"mended"}}\n')
+    assert look(directory).has_ended  # and leaves a snapshot
+    view.refresh()
+    assert view.counts() == Counter(view.component_statuses)
+    assert view.status_of(0) is ComponentStatus.COMPLETED
+    record = view.records.get(0)
+    assert record is not None
+    assert record.output_json() == b'"mended"'
 
 
 def test_a_submission_that_was_taken_back_after_a_snapshot(directory: MapDirectory) -> None:
@@ -340,7 +361,35 @@ def test_a_reader_of_htcondors_log_goes_on(tmp_path: Path) -> None:
         states = fold({}, reader.read({}))
         log.write_bytes(text)
         whole = text[:cut].count(b"\n...\n")
-        assert reader.cursor == (len("".join(events[:whole])), whole)
+        assert reader.cursor[:2] == (len("".join(events[:whole])), whole)
         rest = list(HTCondorEvents(directory, json.loads(json.dumps(reader.cursor))).read(states))
         assert [event.position for event in rest] == list(range(whole + 1, 7))
         assert {state.status for state in fold(states, rest).values()} == {ComponentStatus.RUNNING}
+
+
+@pytest.mark.parametrize("made", [0, 2])
+def test_a_reader_goes_on_with_jobs_that_are_made_late(tmp_path: Path, made: int) -> None:
+    """Who goes on from a look at a map whose making of jobs was held knows which jobs are still to be made."""
+    directory = MapDirectory(tmp_path / "map")
+    directory.inner.mkdir(parents=True)
+    directory.append_submission({"submission": 0, "first_job": 0, "chunk_size": 1, "components": [[0, 5]]})
+    directory.append_submission({"submission": 0, "cluster": 7})
+    log = directory.inner / "events.log"
+
+    def say(number: int, job: str, text: str) -> None:
+        with log.open("a") as file:
+            file.write(f"{number:03} (007.{job}.000) 2026-11-25 22:00:00 {text}\n...\n")
+
+    say(35, "-01", "Cluster submitted from host: <127.0.0.1:9618>")
+    for job in range(made):
+        say(0, f"{job:03}", "Job submitted from host: <127.0.0.1:9618>")
+        say(12, f"{job:03}", "Job was held.\n\tby me\n\tCode 1 Subcode 0")
+    say(37, "-01", "Job Materialization Paused\n\tby me\n\tPauseCode 1\n\tHoldCode 1")
+    reader = HTCondorEvents(directory)
+    states = fold({}, reader.read({}))
+    assert [str(states[job].status) for job in range(5)] == ["HELD"] * 5
+    cursor = json.loads(json.dumps(reader.cursor))
+    say(38, "-01", "Job Materialization Resumed\n\tby me")
+    for going_on in (reader, HTCondorEvents(directory, cursor)):
+        now = fold(states, going_on.read(states))
+        assert [str(now[job].status) for job in range(5)] == ["HELD"] * made + ["UNMATERIALIZED"] * (5 - made)

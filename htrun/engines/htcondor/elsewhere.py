@@ -66,11 +66,11 @@ def exclude(directory: MapDirectory, machines: Collection[str]) -> list[str]:
     there = _machines() or 0
     new = [machine for machine in machines if machine not in excluded][: max(0, there // 2 - len(excluded))]
     if new:
-        write_json(_file(directory), [*excluded, *new])
         schedd, jobs = locate_schedd(), map_constraint(directory)
         with translated("cannot change the requirements of the jobs"):
             if schedd.query(jobs, ["ProcId"], limit=1):  # to edit none is an error
                 schedd.edit(jobs, wire.SICK_MACHINES, _listed([*excluded, *new]))
+        write_json(_file(directory), [*excluded, *new])  # only now: what is in it is not seen to again
     return new
 
 

@@ -248,7 +248,7 @@ class HTCondorEngine:
 
     def events(self, directory: MapDirectory, cursor: Any = None) -> HTCondorEvents:
         """Return a reader of the map's events; see ``Engine``."""
-        return HTCondorEvents(directory, cursor or (0, 0))
+        return HTCondorEvents(directory, cursor)
 
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""

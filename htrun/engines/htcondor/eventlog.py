@@ -12,7 +12,7 @@ from htrun.engines.htcondor.jobs import map_constraint
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.runner import wire
-from htrun.state import ComponentStatus, EventKind, JobEvent
+from htrun.state import EventKind, JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from htrun.state import JobState
     from htrun.store import MapDirectory
     from htrun.submissions import Submission
+
+Cursor = tuple[int, int, "Sequence[tuple[int, int]]"]
+"""How far a log was read, in bytes and in events, and how many jobs of each cluster had been made by then."""
 
 _QUIET_SECONDS = 10.0
 _MAX_PAUSE_SECONDS = 600.0
@@ -35,63 +38,59 @@ def events_file(directory: MapDirectory) -> Path:
 
 
 class HTCondorEvents:
-    """Reads the event log that HTCondor writes for a map."""
+    """Reads the event log that HTCondor writes for a map.
 
-    def __init__(self, directory: MapDirectory, cursor: Sequence[int] = (0, 0)) -> None:
+    Parameters
+    ----------
+    directory : MapDirectory
+    cursor : Cursor, optional
+        That of a reader that this one goes on from.
+    """
+
+    def __init__(self, directory: MapDirectory, cursor: Cursor | None = None) -> None:
         self._directory = directory
-        self._cursor = tuple(cursor)
-        self._log: RawLog | None = None
+        self._offset, self._position, made = cursor or (0, 0, ())
         self._submissions: dict[int, Submission] = {}
         self._pause = _QUIET_SECONDS
         self._next_question = 0.0
         self._kinds: dict[int, EventKind] = {}
         self._cluster_kinds: dict[int, EventKind] = {}
-        self._made: dict[int, int] = {}
+        self._made = dict(made)
         """How many jobs HTCondor has made of a cluster, where it makes them late."""
         self._dropped_at = -1  # the size of the list of submissions
 
     @property
-    def cursor(self) -> tuple[int, ...]:
-        """How far it has read: in bytes, and in events."""
-        return self._cursor
+    def cursor(self) -> Cursor:
+        """How far it has read, in bytes and in events, and how many jobs of each cluster had been made by then."""
+        return self._offset, self._position, tuple(self._made.items())
 
     def read(self, jobs: Mapping[int, JobState], is_settled: IsSettled | None = None) -> Iterator[JobEvent]:  # noqa: ARG002
         """Yield what is new; where the log has been silent for long, jobs that HTCondor no longer has are removed."""
-        events = list(self._new(jobs))
+        events = list(self._new())
         events += self._dropped()
         yield from events
         yield from self._lost(jobs, events)
 
-    def _new(self, jobs: Mapping[int, JobState]) -> Iterator[JobEvent]:
+    def _new(self) -> Iterator[JobEvent]:
         path = events_file(self._directory)
-        if not path.exists() or path.stat().st_size == self._cursor[0]:
+        if not path.exists() or path.stat().st_size == self._offset:
             return  # the bindings take long to import
-        if self._log is None:
+        if not self._kinds:
             types = bindings().JobEventType
             self._kinds = {int(getattr(types, name)): kind for name, kind in _KINDS.items()}
             self._cluster_kinds = {int(getattr(types, name)): kind for name, kind in _CLUSTER_KINDS.items()}
-            self._made = self._made_before(jobs)
-            self._log = RawLog(path, [*self._kinds, *self._cluster_kinds], *self._cursor)
-        for event in self._log.new():
+        # A new one each time: where it fails half-way, all is read again from where the last one has come to.
+        log = RawLog(path, [*self._kinds, *self._cluster_kinds], self._offset, self._position)
+        for event in log.new():
             if event.proc < 0:
-                yield from self._of_cluster(event, self._log.position)
+                yield from self._of_cluster(event, log.position)
                 continue
-            job_event = self._translate(event, self._log.position)
+            job_event = self._translate(event, log.position)
             if job_event is not None:
                 if job_event.kind is EventKind.SUBMIT:
                     self._made[int(event.cluster)] = int(event.proc) + 1
                 yield job_event
-        self._cursor = self._log.offset, self._log.position
-
-    def _made_before(self, jobs: Mapping[int, JobState]) -> dict[int, int]:
-        """Return how many jobs of each cluster are known to have been made."""
-        made = {}
-        for submission in self._directory.read_submissions() if jobs else ():
-            numbers = range(submission.first_job, submission.first_job + submission.jobs)
-            known = (n for n in reversed(numbers) if n in jobs and jobs[n].status is not ComponentStatus.UNMATERIALIZED)
-            if submission.cluster is not None:
-                made[submission.cluster] = next(known, submission.first_job - 1) - submission.first_job + 1
-        return made
+        self._offset, self._position = log.offset, log.position
 
     def _of_cluster(self, event: Any, position: int) -> Iterator[JobEvent]:
         """Yield what an event of a whole cluster means for those of its jobs that HTCondor has not made yet."""
@@ -156,7 +155,7 @@ class HTCondorEvents:
                     job,
                     EventKind.ABORTED,
                     time.time(),
-                    self._cursor[1],
+                    self._position,
                     components=submission.chunk(job),
                     records=str(job),
                     reason="HTCondor no longer has the job, and its log does not say why",
