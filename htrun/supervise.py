@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
-from htrun.engines.local.process import supervising
+from htrun.engines.local.process import supervising, tell
 from htrun.engines.local.work import work
 from htrun.exceptions import HtrunError
 from htrun.export import write_results
 from htrun.runner.failures import is_no_space
 from htrun.store import MapDirectory
 from htrun.view import MapView
+
+
+def listen() -> None:
+    """Run the map in the directory that standard input names to its end; do nothing if that names none."""
+    path = os.fsdecode(sys.stdin.buffer.read())
+    if path:
+        tell(MapDirectory(Path(path)))
+        main(path)
 
 
 def main(path: str) -> None:

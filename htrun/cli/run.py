@@ -155,12 +155,14 @@ def run(**options: Any) -> ExitCode:
     def bring_packages(file: Path | None) -> None:
         import_packages(named, file, settings, lambda text: click.echo(f"htrun: {text}", err=True))
 
-    target = load_target(options["target"], before_import=bring_packages if brings else None)
-    for note in target.notes:
-        click.echo(f"htrun: note: {note}", err=True)
     engine, why = choose_engine(options["engine"]) if options["engine"] else usual_engine(settings)
     if not options["engine"] and settings.engine != "auto":
         why = settings.origin("ENGINE")
+    if not options["collect_only"]:
+        engine.prepare()
+    target = load_target(options["target"], before_import=bring_packages if brings else None)
+    for note in target.notes:
+        click.echo(f"htrun: note: {note}", err=True)
     if options["workers"] and engine.name != "local":
         click.echo(f"htrun: note: --workers is for the engine local, and says nothing to {engine.name}", err=True)
     asked = read_job_options(options)

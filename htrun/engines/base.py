@@ -140,6 +140,10 @@ class Engine(Protocol):
         """Return what is known of the machines where components run. Raises EngineError."""
         ...
 
+    def prepare(self) -> None:
+        """Make ready for a map that is about to be submitted, in the background; it may come to nothing."""
+        ...
+
     def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:
         """Start components as a new submission; all or none of them. Raises EngineError.
 

@@ -107,6 +107,9 @@ class HTCondorEngine:
         sharing, docker = (sum(has) for has in zip(*machines.values(), strict=True)) if machines else (0, 0)
         return Nodes(len(machines), sharing, domain, docker)
 
+    def prepare(self) -> None:
+        """Do nothing; see ``Engine``."""
+
     def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:
         """Submit components as one cluster, or a pilot of them; see ``Engine``."""
         self._check()

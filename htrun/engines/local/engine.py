@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
-from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, start, stop, usable_cpus
+from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, prepare, start, stop, usable_cpus
 from htrun.runner.hooks import checkpoint_path, saved
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class LocalEngine:
     def nodes(self) -> Nodes:
         """Return what is known of this machine; see ``Engine``."""
         return Nodes(machines=1, sharing=1, domain="this machine", docker=0)
+
+    def prepare(self) -> None:
+        """Start the process that will work on the map; see ``Engine``."""
+        prepare()
 
     def submit(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> None:  # noqa: ARG002
         """Start the detached process that runs components, or give them to the one that runs; see ``Engine``."""
