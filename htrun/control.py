@@ -116,7 +116,15 @@ class MapControl(MapView):
             yield from self._watch()
         finally:
             if self.is_there():
-                self.engine.let_go(self.directory)
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """Let the engine submit what it has put off, or else say that it could not."""
+        try:
+            self.engine.let_go(self.directory)
+        except EngineError as error:
+            _logger.warning("map %s: %s", self.tag, error)
+            self.notes.append(f"the rest of the jobs could not be submitted: {error}; 'htrun wait {self.tag}' does it")
 
     def _watch(self) -> Iterator[bool]:
         pause = _POLL_SECONDS

@@ -375,6 +375,7 @@ def _see_through(
 
 def _interrupted(talk: Talk, map_: MapControl) -> ExitCode:
     finished = f"{map_.finished:,} of {len(map_):,} components have finished"
+    tell_notes(map_)
     if map_.engine.outlives_interrupt:
         talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")
         talk.say(f"come back with 'htrun wait {map_.tag}', or end them with 'htrun remove {map_.tag}'")

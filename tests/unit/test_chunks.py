@@ -114,6 +114,30 @@ class Log:
             yield self.events.pop(0)
 
 
+class Clock:
+    """What the time is, by the clock of the machine, which can be set, and by one that only goes on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.set_by = 0.0
+
+    def time(self) -> float:
+        """Return the time of the machine's clock."""
+        return self.now + self.set_by
+
+    def monotonic(self) -> float:
+        """Return the time of the other one."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that a pilot is watched by."""
+    clock = Clock()
+    monkeypatch.setattr(pilot, "time", clock)
+    return clock
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> tuple[pilot.Pilot, Log]:
     """Return a pilot of three jobs with its log."""
@@ -131,13 +155,14 @@ def record(tmp_path: Path, job: int, seconds: float, status: str = "COMPLETED") 
     (tmp_path / str(job) / "records.jsonl").write_text(json.dumps(row) + "\n")
 
 
-def test_waiting_for_a_pilot(watched: tuple[pilot.Pilot, Log]) -> None:
+def test_waiting_for_a_pilot(watched: tuple[pilot.Pilot, Log], clock: Clock) -> None:
     """It is over when all are back, some seconds after the first is, or when none comes back for longer."""
     made, log = watched
 
     def over(moment: float) -> bool:
+        clock.now = moment
         made.look()
-        return made.is_over(moment)
+        return made.is_over()
 
     assert not over(1000.0)  # nothing is in the log yet
     log.add(SUBMIT, 0, 100.0)
@@ -152,20 +177,36 @@ def test_waiting_for_a_pilot(watched: tuple[pilot.Pilot, Log]) -> None:
     assert over(160.0)
 
 
-def test_what_a_pilot_tells(watched: tuple[pilot.Pilot, Log], tmp_path: Path) -> None:
-    """What has completed counts, with what runs; failures and a pilot of which nothing is back tell nothing."""
+@pytest.mark.parametrize("set_first", [False, True])
+def test_a_clock_that_is_set_back(watched: tuple[pilot.Pilot, Log], clock: Clock, set_first: bool) -> None:
+    """A pilot is waited for as long as ever, be the machine's clock set back before or after its jobs are seen."""
     made, log = watched
     log.add(EXECUTE, 0, 100.0)
+    clock.now = 100.0
+    clock.set_by = -3600.0 if set_first else 0.0
     made.look()
-    assert made.times(105.0) is None
+    clock.set_by = -3600.0
+    clock.now = 109.0
+    assert not made.is_over()
+    clock.now = 110.0
+    assert made.is_over()
+
+
+def test_what_a_pilot_tells(watched: tuple[pilot.Pilot, Log], clock: Clock, tmp_path: Path) -> None:
+    """What has completed counts, with what runs; failures and a pilot of which nothing is back tell nothing."""
+    made, log = watched
+    clock.now = 105.0
+    log.add(EXECUTE, 0, 100.0)
+    made.look()
+    assert made.times() is None
     record(tmp_path, 1, 0.1, "ERRORED")
     log.add(TERMINATED, 1, 101.0)
     made.look()
-    assert made.times(105.0) is None
+    assert made.times() is None
     record(tmp_path, 2, 1.0)
     log.add(TERMINATED, 2, 101.0)
     made.look()
-    assert made.times(105.0) == Times(3.0, 5.0)
+    assert made.times() == Times(3.0, 5.0)
 
 
 def test_files_behind_urls_share_no_jobs() -> None:

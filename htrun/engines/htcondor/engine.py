@@ -30,12 +30,12 @@ from htrun.engines.htcondor.jobs import (
     submit_description,
     write_jobs,
 )
-from htrun.engines.htcondor.pilot import Guard, Pilot
+from htrun.engines.htcondor.pilot import Follower
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
 from htrun.options import cut
-from htrun.submissions import Submission
+from htrun.submissions import Submission, join
 from htrun.words import count
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ class HTCondorEngine:
     needs_delivery = True
 
     def __init__(self) -> None:
-        self._guard: Guard | None = None
-        self._pilot: Pilot | None = None
-        self._nothing_put_off_at = -1  # the size of the list of submissions
+        self._follower = Follower()
 
     def why_not(self) -> str | None:
         """Return why no job can be submitted from here; see ``Engine``."""
@@ -150,32 +148,17 @@ class HTCondorEngine:
 
     def advance(self, directory: MapDirectory) -> None:
         """Submit the rest of a map once its pilot has told what components take; see ``Engine``."""
-        size = directory.submissions_size()
-        if size == self._nothing_put_off_at:
-            return
-        submissions = directory.read_submissions()
-        if not submissions or not submissions[-1].pilot:
-            self._nothing_put_off_at = size
-            self._release()
-            return
-        self._guard = self._guard or Guard(directory)
-        if not self._guard.take() or submissions[-1].cluster is None:
-            return
-        self._pilot = self._pilot or Pilot(directory, submissions[-1])
-        self._pilot.look()
-        if self._pilot.is_over(time.time()):
-            self.carry_on(directory)
+        if self._follower.is_due(directory):
+            with self._follower.trying(directory):
+                self.carry_on(directory)
 
     def let_go(self, directory: MapDirectory) -> None:
         """Submit the rest of a map that no command waits for any more; see ``Engine``."""
-        if self._guard is not None and self._guard.is_ours:
-            self.carry_on(directory)
-            self._release()
-
-    def _release(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
-        self._guard = self._pilot = None
+        if self._follower.is_watching:
+            try:
+                self.carry_on(directory)
+            finally:
+                self._follower.release()
 
     def _check(self) -> None:
         reason = self.why_not()
@@ -188,9 +171,14 @@ class HTCondorEngine:
         with interrupts_put_off():
             if cluster is None:
                 cluster = self._submit(directory, submission)
-            row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
-            directory.append_submission(row)
+            self._note(directory, submission, cluster)
         _logger.info("submitted %d jobs of %s as cluster %d", submission.jobs, directory.path, cluster)
+
+    @staticmethod
+    def _note(directory: MapDirectory, submission: Submission, cluster: int) -> None:
+        """Note the cluster of a submission."""
+        row = {"submission": submission.submission, "cluster": cluster, "schedd": schedd_name()}
+        directory.append_submission(row)
 
     def _plan(self, directory: MapDirectory, components: Ranges, *, followed: bool = False) -> Submission:
         """Note a new submission of components, or of some to begin with, and return it."""
@@ -273,11 +261,13 @@ class HTCondorEngine:
         """Tell whether a killed process has left the map without jobs, or without some; see ``Engine``."""
         submissions = directory.read_submissions()
         killed = "the command that made it was killed before it had submitted"
-        if not submissions or (submissions[-1].cluster is None and _unknown_cluster(directory) is None):
+        if not submissions:
             return f"{killed} the jobs"
-        if submissions[-1].pilot and not pilot.is_watched(directory):
-            return f"{killed} more than the first {submissions[-1].jobs} jobs"
-        return None
+        last = submissions[-1]
+        is_begun = last.cluster is None and _unknown_cluster(directory) is None
+        if not (is_begun or last.pilot) or pilot.is_watched(directory):
+            return None
+        return f"{killed} the jobs" if is_begun else f"{killed} more than the first {last.jobs} jobs"
 
     def act(self, directory: MapDirectory, action: Action, reason: str) -> None:
         """Do something to the map's jobs, and wait until the schedd has let go of removed ones; see ``Engine``."""
@@ -334,8 +324,15 @@ class HTCondorEngine:
     def _drop(self, directory: MapDirectory, reason: str) -> None:
         """Note that what was put off is never submitted."""
         submissions = directory.read_submissions()
-        if submissions[-1].pilot:
+        first = submissions[-1]
+        if first.pilot:
             left = never_submitted(directory)
+            if first.cluster is None:
+                cluster = self._find_cluster(directory, first)
+                if cluster is None:  # it was not either: its command was killed before
+                    left = join(sorted(n for start, stop in left + first.components for n in range(start, stop)))
+                else:
+                    self._note(directory, first, cluster)
             size = sum(stop - start for start, stop in left)
             row = {**_number(submissions), "chunk_size": size, "components": left, "dropped": reason}
             directory.append_submission(row)

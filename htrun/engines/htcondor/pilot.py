@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -11,13 +14,18 @@ from htrun.engines.htcondor.bindings import bindings
 from htrun.engines.htcondor.chunks import Times
 from htrun.engines.htcondor.eventlog import events_file
 from htrun.engines.htcondor.rawlog import RawLog
+from htrun.exceptions import EngineError
+from htrun.logs import get_logger
 from htrun.runner import wire
 from htrun.submissions import Submission, join
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
+_logger = get_logger(__name__)
 _JOBS = 8
 _FEW = 40
 """So many components are as well submitted at once."""
@@ -27,6 +35,9 @@ _GRACE_SECONDS = 3.0
 """How long the others may take when one is back."""
 _START_SECONDS = 60.0
 """How long to wait for a job to start: as long as none does, the rest could not run either."""
+_AGAIN_SECONDS = 10.0
+_PATIENCE_SECONDS = 600.0
+"""How often, and for how long, it is tried to submit the rest where the schedd does not take it."""
 _GOLDEN = 0.6180339887498949
 _LOCK = "pilot"
 
@@ -44,7 +55,7 @@ def chosen(components: Ranges, most: int = _JOBS) -> Ranges:
 
 
 class Pilot:
-    """Watches the jobs of a pilot.
+    """Watches the jobs of a pilot, by a clock of its own: that of the machine may be set back.
 
     Parameters
     ----------
@@ -65,10 +76,11 @@ class Pilot:
         types = bindings().JobEventType
         begins = (int(types.EXECUTE),)
         ends = tuple(map(int, (types.JOB_TERMINATED, types.JOB_ABORTED, types.JOB_HELD)))
+        clock, now = time.monotonic(), time.time()
         for event in self._log.new():
             if event.cluster != self._submission.cluster or event.proc < 0:
                 continue
-            moment, kind = float(event.timestamp), int(event.type)
+            moment, kind = clock - max(0.0, now - float(event.timestamp)), int(event.type)
             if self._submitted is None:
                 self._submitted = moment
             if kind in begins:
@@ -76,8 +88,9 @@ class Pilot:
             elif kind in ends:
                 self._ended.setdefault(event.proc, moment)
 
-    def is_over(self, now: float) -> bool:
-        """Tell whether there is no point in waiting for more at a time, in seconds since the epoch."""
+    def is_over(self) -> bool:
+        """Tell whether there is no point in waiting for more."""
+        now = time.monotonic()
         if len(self._ended) >= self._submission.jobs:
             return True
         if self._ended:
@@ -86,7 +99,7 @@ class Pilot:
             return now >= min(self._started.values()) + _SECONDS
         return self._submitted is not None and now >= self._submitted + _START_SECONDS
 
-    def times(self, now: float) -> Times | None:
+    def times(self) -> Times | None:
         """Return what components take: those that have completed, and those that have run for so long; None if none.
 
         Those that failed say nothing: a function that fails at once is not quick.
@@ -100,7 +113,8 @@ class Pilot:
                 continue
         if not completed:
             return None
-        running = [max(0.0, now - moment) for proc, moment in self._started.items() if proc not in self._ended]
+        now = time.monotonic()
+        running = [now - moment for proc, moment in self._started.items() if proc not in self._ended]
         known = completed + running
         return Times(sum(known) / len(known), max(known))
 
@@ -128,6 +142,65 @@ class Guard:
     def release(self) -> None:
         """Let another one take it."""
         self._lock.release()
+
+
+class Follower:
+    """What a command that follows a map knows of what was put off in it."""
+
+    def __init__(self) -> None:
+        self._guard: Guard | None = None
+        self._pilot: Pilot | None = None
+        self._nothing_put_off_at = -1  # the size of the list of submissions
+        self._again_at = -math.inf
+        self._give_up_at = math.inf
+
+    def is_due(self, directory: MapDirectory) -> bool:
+        """Tell whether it is time for this command to submit the rest of the map."""
+        size = directory.submissions_size()
+        if size == self._nothing_put_off_at:
+            return False
+        submissions = directory.read_submissions()
+        last = submissions[-1] if submissions else None
+        # The rest has been planned, and has no cluster, where it could not be submitted at the first try.
+        if last is None or not (last.pilot or (last.cluster is None and self._pilot)):
+            self._nothing_put_off_at = size
+            self.release()
+            return False
+        if last.pilot and last.cluster is None:
+            return False
+        self._guard = self._guard or Guard(directory)
+        if not self._guard.take():
+            return False
+        self._pilot = self._pilot or Pilot(directory, last)
+        self._pilot.look()
+        return self._pilot.is_over() and time.monotonic() >= self._again_at
+
+    @contextmanager
+    def trying(self, directory: MapDirectory) -> Iterator[None]:
+        """Let what fails be due again after some seconds; raises EngineError when it has failed for long."""
+        try:
+            yield
+        except EngineError as error:
+            _logger.warning("cannot submit the rest of %s yet: %s", directory.path, error)
+            now = time.monotonic()
+            self._again_at = now + _AGAIN_SECONDS
+            self._give_up_at = min(self._give_up_at, now + _PATIENCE_SECONDS)
+            if now >= self._give_up_at:
+                raise EngineError(
+                    f"the rest of the jobs could not be submitted for {_PATIENCE_SECONDS / 60:.0f} minutes: {error}; "
+                    f"'htrun wait {directory.info['tag']}' tries it again"
+                ) from error
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether it is this command that sees to it that the rest follows."""
+        return self._guard is not None and self._guard.is_ours
+
+    def release(self) -> None:
+        """Let another command see to it."""
+        if self._guard is not None:
+            self._guard.release()
+        self._guard = self._pilot = None
 
 
 def is_watched(directory: MapDirectory) -> bool:

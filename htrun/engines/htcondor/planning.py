@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from htrun import history
@@ -86,7 +85,7 @@ def _known(directory: MapDirectory, submissions: Sequence[Submission]) -> tuple[
     if submissions and submissions[-1].pilot:
         first = pilot.Pilot(directory, submissions[-1])
         first.look()
-        times = first.times(time.time())
+        times = first.times()
         if times is not None:
             return times, f"a component takes {times}", True
         nothing = "none of the first is back"
