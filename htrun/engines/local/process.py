@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -53,6 +54,13 @@ def prepare() -> None:
     """Have a process ready for the next map, for which its imports take a tenth of a second."""
     if not _prepared:
         _prepared.append(_spawn())
+        atexit.register(_discard)
+
+
+def _discard() -> None:
+    for process in _prepared:
+        process.kill()
+        process.communicate()
 
 
 def _spawn() -> subprocess.Popen[bytes]:
