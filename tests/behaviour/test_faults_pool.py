@@ -45,6 +45,13 @@ def breakable(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     pools.end_daemons(home)
 
 
+def kill(pool: Path, name: str, number: signal.Signals) -> None:
+    """Send a signal to the daemons of a name."""
+    pids = [pid for pid, comm in pools.daemons(pool).items() if comm == name]
+    assert pids, f"there is no {name}"
+    pools.signal_all(pids, number)
+
+
 class Running:
     """A map of three jobs of four components, of which each waits in its third."""
 
@@ -67,9 +74,7 @@ class Running:
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill the daemons of a name."""
-        pids = [pid for pid, comm in pools.daemons(self.pool).items() if comm == name]
-        assert pids, f"there is no {name}"
-        pools.signal_all(pids, number)
+        kill(self.pool, name, number)
 
     def finish(self) -> None:
         """Let all go on, and take the census."""
@@ -81,13 +86,19 @@ class Running:
 
 
 @pytest.fixture
-def running(breakable: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
-    """Return a map that runs in the pool that may be broken, with transfer or without."""
+def place(breakable: Path, tmp_path: Path) -> Iterator[Shell]:
+    """Return a place to run commands in, on the pool that may be broken."""
     programs = pools.prefix.find()
     environ = pools.Pool(breakable / "condor_config", programs).env
     shell = Shell(tmp_path, "htcondor", {**environ, "PATH": os.pathsep.join([str(HTRUN.parent), environ["PATH"]])})
-    yield Running(shell, breakable, getattr(request, "param", "YES"))
+    yield shell
     shell.close()
+
+
+@pytest.fixture
+def running(breakable: Path, place: Shell, request: pytest.FixtureRequest) -> Running:
+    """Return a map that runs in the pool that may be broken, with transfer or without."""
+    return Running(place, breakable, getattr(request, "param", "YES"))
 
 
 @pytest.mark.parametrize("running", ["YES", "NO"], indirect=True)
@@ -125,3 +136,22 @@ def test_all_daemons_killed_at_once(running: Running) -> None:
     pools.wait_gone(running.pool, pools.STOP_S)
     pools.launch(running.pool, pools.prefix.find(), pools.Pool(running.pool / "condor_config", pools.prefix.find()).env)
     running.finish()
+
+
+def test_a_schedd_that_does_not_answer_when_the_rest_is_due(breakable: Path, place: Shell) -> None:
+    """A command that follows a map goes on, and submits what was put off as soon as the schedd answers again."""
+    place.write("m.py", WAITING)
+    (ran := place.home / "ran").mkdir()
+    calls = place.jsonl("in.jsonl", [[str(ran), 4 * number + 2] for number in range(60)])
+    command = place.start("m.py:f", "--args", calls, "--tag", "t")
+    until(lambda: any(ran.iterdir()), "one of the first components runs")
+    kill(breakable, "condor_schedd", signal.SIGSTOP)
+    try:
+        log = place.home / "registry" / "logs" / "htrun.log"
+        until(lambda: log.exists() and "cannot submit the rest" in log.read_text(), "the schedd does not answer")
+    finally:
+        kill(breakable, "condor_schedd", signal.SIGCONT)
+    (ran / "gate").touch()
+    said = command.communicate()[1]
+    assert command.returncode == 0, said
+    assert [row["output"] for row in place.outputs()] == [4 * number + 2 for number in range(60)]
