@@ -138,7 +138,9 @@ class MapControl(MapView):
             yield changed
             if not active:
                 return
-            pause = _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
+            # On this machine every look finds something, and takes its time from the workers.
+            keen = changed and not self.engine.records_are_live
+            pause = _POLL_SECONDS if keen else min(pause * 1.2, _MAX_POLL_SECONDS)
             self._rest(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
 
     def _rest(self, seconds: float) -> None:
