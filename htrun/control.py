@@ -19,7 +19,7 @@ from htrun.logs import get_logger
 from htrun.outputs import move
 from htrun.runner.files import remove_tree
 from htrun.sickness import sick_machines
-from htrun.state import ComponentStatus
+from htrun.state import UNFINISHED, ComponentStatus
 from htrun.store import move_aside, read_json, sweep, write_json
 from htrun.submissions import join
 from htrun.tags import TagRegistry, check_tag
@@ -27,7 +27,6 @@ from htrun.view import MapView
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator
-    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -45,16 +44,15 @@ _EFFECT_POLL_SECONDS = 0.02
 _AGAIN_SECONDS = 10.0  # between two tries at what the engine could not do
 
 _WAITING = frozenset({ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE})
-_UNFINISHED = _WAITING | {ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}
 _CONCERNED: dict[Action, frozenset[ComponentStatus]] = {
-    "hold": _UNFINISHED,
+    "hold": UNFINISHED,
     "release": frozenset({ComponentStatus.HELD}),
     "pause": _WAITING | {ComponentStatus.RUNNING},
     "resume": _WAITING | {ComponentStatus.SUSPENDED},
     "vacate": frozenset({ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}),
 }
 _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
-    "hold": _UNFINISHED,
+    "hold": UNFINISHED,
     "release": frozenset({ComponentStatus.HELD}),
     "pause": frozenset({ComponentStatus.RUNNING}),
     "resume": frozenset({ComponentStatus.SUSPENDED}),
@@ -63,8 +61,6 @@ _SHOWN: dict[Action, frozenset[ComponentStatus]] = {
 """The statuses that no component has any more when an action has taken effect."""
 _OLD = "old."
 """What the names of directories begin with where results are put away; the size of the list of submissions follows."""
-REPLACED = ".htrun-old-"
-"""What the names of directories begin with that maps are moved to while others take their places."""
 _logger = get_logger(__name__)
 
 
@@ -214,7 +210,7 @@ class MapControl(MapView):
         """Remove what a command that was killed has left of the map whose place this one has taken."""
         entries = self.registry.entries(self.tag)
         if entries[0] == (self.directory.info["uid"], self.path):
-            for path in replaced_by(self.tag, self.registry):
+            for path in self.registry.leftovers(self.tag):
                 remove_tree(str(path))
             with self.registry.lock():
                 self.registry.set(self.tag, *entries[0])
@@ -279,7 +275,7 @@ class MapControl(MapView):
         """
         with self.lock():
             self.refresh()
-            number = self._number(_UNFINISHED | {ComponentStatus.HELD})
+            number = self._number(UNFINISHED | {ComponentStatus.HELD})
             if number and self.is_there():
                 self.engine.edit(self.directory, attribute, value)
         return number
@@ -419,18 +415,13 @@ class MapControl(MapView):
             delete_directory(self.tag, self.registry)
 
 
-def replaced_by(tag: str, registry: TagRegistry) -> list[Path]:
-    """Return where there may be something left of maps that this tag's has replaced, by commands that were killed."""
-    return [path for _, path in registry.entries(tag)[1:] if path.name.startswith(REPLACED)]
-
-
 def delete_directory(tag: str, registry: TagRegistry) -> None:
     """Delete what a tag points to, without looking at it: all that can be done about a map that is damaged."""
     with registry.lock():
         directory = registry.find(tag)
         if directory is None:
             return
-        graves = [move_aside(path) for path in dict.fromkeys([directory.path, *replaced_by(tag, registry)])]
+        graves = [move_aside(path) for path in dict.fromkeys([directory.path, *registry.leftovers(tag)])]
         registry.forget(tag)
     for grave in filter(None, graves):
         remove_tree(str(grave))

@@ -16,7 +16,7 @@ from htrun.records import Record
 from htrun.rows import Row, column_group, json_line, table_cells, value_line
 from htrun.runner import values
 from htrun.runner.calls import PATH_KEY
-from htrun.state import ComponentStatus
+from htrun.state import UNFINISHED, ComponentStatus
 from htrun.store import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 
 Format = Literal["jsonl", "csv", "tsv"]
 Default = Literal["error", "repr", "skip", "null"]
-
-_UNFINISHED = frozenset(
-    {
-        ComponentStatus.UNKNOWN,
-        ComponentStatus.UNMATERIALIZED,
-        ComponentStatus.IDLE,
-        ComponentStatus.RUNNING,
-        ComponentStatus.SUSPENDED,
-    }
-)
-
 
 _WORTH_CUTTING = 8  # components whose records follow each other
 _START = rb'"component":[0-9]+,"status":"COMPLETED"'
@@ -85,7 +74,7 @@ class Exporter:
         if statuses is not None:
             self._statuses = frozenset(statuses)
         elif map_.is_active:
-            self._statuses = frozenset(ComponentStatus) - _UNFINISHED
+            self._statuses = frozenset(ComponentStatus) - UNFINISHED - {ComponentStatus.UNKNOWN}
         else:
             map_.refresh()  # it may have ended since the last look
             self._statuses = frozenset(ComponentStatus)

@@ -42,8 +42,6 @@ _CHECKED = {
     "request_cpus": (re.compile(r"[1-9][0-9]*"), "it is a whole number from 1"),
     "request_gpus": (re.compile(r"[0-9]+"), "it is a whole number"),
 }
-AUTO = "auto"
-"""The amount that is found out, by what was used before."""
 SIZED = ("request_memory", "request_disk")
 """The options that may be that."""
 TRANSFER = "should_transfer_files"
@@ -117,8 +115,8 @@ def option_value(key: str, value: Any) -> str:
             found[0], repr(found[0])
         )
         raise UsageError(f"{key}: HTCondor takes no value with {what}: {quoted(text)}")
-    if key in SIZED and text.lower() == AUTO:
-        return AUTO
+    if key in SIZED and text.lower() == policy.AUTO:
+        return policy.AUTO
     if key == TRANSFER:
         text = text.upper()
         if text not in ("YES", "NO"):
@@ -140,7 +138,7 @@ def component_value(key: str, value: Any) -> str:
     text = option_value(key, value)
     if not text:
         raise UsageError(f"{key}: the value is empty, but each input needs one if any has one")
-    if key == TRANSFER or (key in SIZED and text == AUTO):
+    if key == TRANSFER or (key in SIZED and text == policy.AUTO):
         raise UsageError(f"{key}: {text} is for all inputs alike: give it as a single value")
     return text
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Value = int | float | str
 
 AUTO = "auto"
-"""The chunk size that is found out, by what the function took before or takes now."""
+"""The chunk size, or the request, that is found out by what the function took and used before, or takes now."""
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

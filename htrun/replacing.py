@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from htrun.control import REPLACED, MapControl, replaced_by
+from htrun.control import MapControl
 from htrun.runner.files import remove_tree
 from htrun.store import MapDirectory, move_aside, read_json
+from htrun.tags import REPLACED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ class Replacement:
         found = registry.find(tag)
         if found is not None:
             self._maps[found.path] = next(uid for uid, where in registry.entries(tag) if where == found.path)
-        self._leftovers = [where for where in replaced_by(tag, registry) if where not in self._maps]
+        self._leftovers = [where for where in registry.leftovers(tag) if where not in self._maps]
         self._maps.setdefault(path, None)
         for directory in map(MapDirectory, self._maps):
             if directory.info_file.exists():

@@ -13,7 +13,7 @@ from htrun.creation import Built, MapRequest, building, check_place, place
 from htrun.delivery import brings_packages
 from htrun.exceptions import MapWasRemoved, RunDied, UsageError
 from htrun.matches import match
-from htrun.state import ComponentStatus
+from htrun.state import UNFINISHED, ComponentStatus
 from htrun.submissions import marked
 from htrun.tags import TagRegistry
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from htrun.submissions import Ranges
     from htrun.transfers import FileTable
 
-_ACTIVE = (ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
 _AGAIN = (ComponentStatus.ERRORED, ComponentStatus.REMOVED)
 
 
@@ -247,16 +246,16 @@ def _failed(map_: MapControl, seen: int) -> Iterator[int]:
 def _match(old: MapControl, new: MapDirectory, components: int, say: Callable[[str], None]) -> array[int]:
     """Find the results that are there, or will be once what still runs has ended, which is waited for."""
     active = old.is_active
-    marks = [_marks(old, (ComponentStatus.COMPLETED,)), _marks(old, _ACTIVE if active else ())]
+    marks = [_marks(old, (ComponentStatus.COMPLETED,)), _marks(old, UNFINISHED if active else ())]
     taken = match(old.directory, new, components, *marks)
     if not active:
         return taken
-    wanted = [source for source in taken if source >= 0 and old.status_of(source) in _ACTIVE]
+    wanted = [source for source in taken if source >= 0 and old.status_of(source) in UNFINISHED]
     if wanted:
         say(f"waiting for {words.count(len(wanted), 'component')} of the map {old.tag!r} that still run or wait")
         with suppress(RunDied):
             for _ in old.watch():
-                if not any(old.status_of(source) in _ACTIVE for source in wanted):
+                if not any(old.status_of(source) in UNFINISHED for source in wanted):
                     break
     return taken
 

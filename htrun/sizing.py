@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from htrun.options import AUTO, SIZED
+from htrun.options import SIZED
+from htrun.policy import AUTO
 
 if TYPE_CHECKING:
     from htrun.history import Knowledge

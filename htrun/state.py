@@ -37,6 +37,12 @@ class ComponentStatus(str, Enum):
         return self in (ComponentStatus.COMPLETED, ComponentStatus.ERRORED, ComponentStatus.REMOVED)
 
 
+UNFINISHED = frozenset(
+    {ComponentStatus.UNMATERIALIZED, ComponentStatus.IDLE, ComponentStatus.RUNNING, ComponentStatus.SUSPENDED}
+)
+"""The statuses out of which components get by themselves; a held one waits for a user."""
+
+
 class EventKind(Enum):
     """What can happen to a job."""
 

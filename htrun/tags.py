@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _FORBIDDEN = frozenset('/\\:*?[]"<>|')
 _TAG_LOCKS = 32
+REPLACED = ".htrun-old-"
+"""What the names of directories begin with that maps are moved to while others take their places."""
 _MAX_BYTES = 200  # file systems take 255, and names are made from tags
 
 
@@ -103,6 +105,10 @@ class TagRegistry:
             return [(str(row["uid"]), self.directory.parent / row["path"]) for row in rows]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidTag):
             return []
+
+    def leftovers(self, tag: str) -> list[Path]:
+        """Return where there may be something left of maps that a tag's has replaced, by commands that were killed."""
+        return [path for _, path in self.entries(tag)[1:] if path.name.startswith(REPLACED)]
 
     def find(self, tag: str) -> MapDirectory | None:
         """Return the map that has a tag, be its description readable or not; None if there is no map of this tag."""

@@ -19,7 +19,7 @@ from htrun.index import Totals
 from htrun.logs import get_logger
 from htrun.outputs import place as place_files
 from htrun.runner import wire
-from htrun.state import ComponentStatus
+from htrun.state import UNFINISHED, ComponentStatus
 from htrun.statuses import CODES, STATUSES, Statuses, load
 from htrun.store import read_json
 
@@ -35,13 +35,6 @@ if TYPE_CHECKING:
 
 
 _logger = get_logger(__name__)
-
-_ACTIVE = (
-    ComponentStatus.UNMATERIALIZED,
-    ComponentStatus.IDLE,
-    ComponentStatus.RUNNING,
-    ComponentStatus.SUSPENDED,
-)
 
 _WORTH_KEEPING = 1 << 16  # bytes of records and of the log
 _MUCH = 1 << 20  # bytes that were read since the last snapshot of a map that goes on
@@ -259,7 +252,7 @@ class MapView:
     def unfinished(self) -> int:
         """How many components are neither finished nor held, as of the last refresh."""
         counts = self.counts()
-        return sum(counts[status] for status in _ACTIVE)
+        return sum(counts[status] for status in UNFINISHED)
 
     @property
     def errored(self) -> int:

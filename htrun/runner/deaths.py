@@ -10,9 +10,9 @@ from . import failures, outputs, records, wire
 from .capture import save_output, write_all
 from .files import remove_tree
 from .hooks import checkpoint_path
+from .scratch import component_scratch
 from .timeouts import describe_timeout
 from .usage import disk_kb
-from .worker import component_scratch
 
 TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 
 from . import failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
-from .capture import Capture, Pipe, out_of_the_way
+from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
 from .process import QUICK_SECONDS, ProcessState, watch
+from .scratch import Scratch, component_scratch
 from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
-_SCRATCH_FD = 300
-_LONG_AGO = 946684800  # of 2000: the time of a scratch directory that nothing has happened in
 
 DONE = b"."
 FAILED = b"E"
@@ -45,11 +43,6 @@ class Held(Exception):
         self.reason = "error reading from %s: (errno %s) %s" % (error.filename, error.errno, error.strerror)
         self.code = 13  # of HTCondor's HoldReasonCode: input files could not be transferred
         self.subcode = error.errno or 0
-
-
-def component_scratch(scratch: str) -> str:
-    """Return the directory that components run in, within the one that a worker has."""
-    return os.path.join(scratch, "work")
 
 
 class Worker:
@@ -74,7 +67,6 @@ class Worker:
         self.calls = calls
         self.directory = directory
         self.base = scratch
-        self.scratch = component_scratch(scratch)
         self.board = board
         self.saved: set[int] = set()  # the components of a range that have a checkpoint
         self.pid = os.getpid()
@@ -113,15 +105,15 @@ class Worker:
         remove_tree(self.base)
 
     def _open(self) -> None:
-        self.scratch = os.path.realpath(self.scratch)
+        scratch = os.path.realpath(component_scratch(self.base))
         os.environ[wire.ON_EXECUTE] = "1"
-        os.environ[wire.SCRATCH_VARIABLE] = self.scratch
+        os.environ[wire.SCRATCH_VARIABLE] = scratch
         os.environ[wire.CHECKPOINTS_VARIABLE] = self.spec.checkpoints
-        hooks.current = self.place = hooks.Place(self.scratch, self.spec.checkpoints, self.spec.after_checkpoint)
-        for left in (self.scratch, self.place.outputs):  # by one that killed its process
+        hooks.current = self.place = hooks.Place(scratch, self.spec.checkpoints, self.spec.after_checkpoint)
+        for left in (scratch, self.place.outputs):  # by one that killed its process
             if os.path.isdir(left) and os.listdir(left):
                 remove_tree(left)
-        self._make_scratch()
+        self.scratch = Scratch(scratch, self.directory)
         self.capture = Capture(self.directory, self.base)
         self.meter = Meter()
 
@@ -136,17 +128,18 @@ class Worker:
         notes = []  # what is only there to be told if there is any; lists of files, which may be long, come last
         tick = time.perf_counter()
         try:
-            self._enter_scratch()
+            self.scratch.enter()
             brought = brought_files(call)
             self._bring(brought)
             if component in self.saved:
-                hooks.restore(self.place.checkpoint, self.scratch)
+                hooks.restore(self.place.checkpoint, self.scratch.path)
             if brought or component in self.saved:
                 self.meter.start()  # what fetched them does not count
                 notes.append(',"transfer_in_s":%.6f' % (time.perf_counter() - tick))
-                notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch)))
+                notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch.path)))
             function = self.function or self._load()
-            args, kwargs, _ = decode_call(call, self.scratch, self.spec.python)  # it may need the function's modules
+            # Only now: it may need the modules of the function.
+            args, kwargs, _ = decode_call(call, self.scratch.path, self.spec.python)
             tick = time.perf_counter()
             result = function(*args, **kwargs) if self.alarm is None else self.alarm.call(function, args, kwargs)
             wall = time.perf_counter() - tick
@@ -160,11 +153,11 @@ class Worker:
             error = failures.describe_exception(exception, self.spec.sources)
             self.timed_out = isinstance(exception, ComponentTimeout)
         result = None  # what it holds must not outlive the component
-        used = self._is_used()
+        used = self.scratch.is_used()
         hooked = used and os.path.isdir(self.place.outputs)
         if error is not None and self._may_try_again(component):
             return self._try_again(component, error, hooked=hooked)
-        disk = disk_kb(self.scratch, self.place.outputs) if used else 0
+        disk = disk_kb(self.scratch.path, self.place.outputs) if used else 0
         if hooked:
             tick = time.perf_counter()
             rows, problem = outputs.take(
@@ -183,14 +176,14 @@ class Worker:
         except OSError as full:
             if not failures.is_no_space(full):
                 raise
-            self._clean_scratch()  # what has filled the disk may be what this very component has left there
+            self.scratch.renew()  # what has filled the disk may be what this very component has left there
             self._record(component, measures, encoded, error, notes, used=False)
         self.board.end()
         saved = (hooked or component in self.saved) and os.path.exists(self.place.checkpoint)
         if saved:
             os.unlink(self.place.checkpoint)
         if used:
-            self._clean_scratch()
+            self.scratch.renew()
         self.spec.after_component(self.place.checkpoint if saved else None)
         return DONE if error is None else FAILED
 
@@ -237,7 +230,7 @@ class Worker:
             head += ',"disk_kb":%d' % measures[4]
         head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
         notes = [*notes, self.spec.attempts.note(self.directory, component)]
-        left = failures.list_scratch(self.scratch) if used else []
+        left = failures.list_scratch(self.scratch.path) if used else []
         if error is None:
             assert encoded is not None
             tail = self._output(component, encoded)
@@ -263,8 +256,8 @@ class Worker:
             if os.path.exists(self.place.checkpoint):
                 self.saved.add(component)
         self.meter.start()
-        if self._is_used():
-            self._clean_scratch()
+        if self.scratch.is_used():
+            self.scratch.renew()
         if self.timed_out:
             return DONE  # with the component on the board: the supervisor sees to it
         self.board.end()
@@ -277,7 +270,7 @@ class Worker:
         with open(os.path.join(self.directory, wire.HOLDS), "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         self.board.end()
-        self._clean_scratch()
+        self.scratch.renew()
         return HELD
 
     def _forked(self) -> None:
@@ -313,21 +306,14 @@ class Worker:
             raise
         return self.function
 
-    def _enter_scratch(self) -> None:
-        try:
-            os.fchdir(self.scratch_fd)
-        except OSError:  # a function has closed it
-            self._make_scratch()
-            os.chdir(self.scratch)
-
     def _bring(self, files: list[tuple[str, str]]) -> None:
         for identifier, name in files:
             import shutil  # only now: most jobs do without
 
             source = self.spec.file(identifier)
-            target = os.path.join(self.scratch, *name.split("/"))
+            target = os.path.join(self.scratch.path, *name.split("/"))
             parent = os.path.dirname(target)
-            if parent != self.scratch:
+            if parent != self.scratch.path:
                 os.makedirs(parent, exist_ok=True)
             try:
                 if self.spec.fetch is not None and not os.path.isabs(source):
@@ -340,36 +326,6 @@ class Worker:
                 if self.spec.holds and error.filename == source:
                     raise Held(error) from error
                 raise
-
-    def _is_used(self) -> bool:
-        """Tell whether the scratch directory is not as it was made, which it is after most functions.
-
-        Whatever becomes of an entry in it changes its time, and so do the functions that hand files over.
-        """
-        try:
-            status = os.fstat(self.scratch_fd)
-        except OSError:
-            return True
-        unused = self.unused
-        return (
-            status.st_mtime_ns != unused.st_mtime_ns
-            or status.st_ctime_ns != unused.st_ctime_ns
-            or status.st_mode != unused.st_mode
-            or status.st_nlink != unused.st_nlink
-        )
-
-    def _make_scratch(self) -> None:
-        os.makedirs(self.scratch, exist_ok=True)
-        os.utime(self.scratch, (time.time(), _LONG_AGO))
-        self.scratch_fd = out_of_the_way(os.open(self.scratch, os.O_RDONLY), _SCRATCH_FD)
-        self.unused = os.fstat(self.scratch_fd)
-
-    def _clean_scratch(self) -> None:
-        os.chdir(self.directory)
-        remove_tree(self.scratch)
-        with contextlib.suppress(OSError):
-            os.close(self.scratch_fd)
-        self._make_scratch()
 
     def _output(self, component: int, encoded: values.Encoded) -> str:
         if encoded.pickle is None and encoded.json is not None and len(encoded.json) <= wire.INLINE_LIMIT:
