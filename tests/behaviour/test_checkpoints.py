@@ -108,9 +108,13 @@ def test_a_killed_process_goes_on(shell: Shell) -> None:
 def test_a_lost_machine_is_made_up_for(condor: Shell) -> None:
     """A component whose starter is killed goes on from its last checkpoint; its finished neighbour is not run again."""
     counting = Counting(condor)
-    os.kill(starter(int(counting.read("pid-1"))), signal.SIGKILL)
+    worker = int(counting.read("pid-1"))
+    orphans = [Path(f"/proc/{pid}") for pid in (worker, parent(worker))]
+    os.kill(starter(worker), signal.SIGKILL)
     until(lambda: len(counting.starts(1)) >= 2, "the component has started again", 120)
-    # What is left of the job may start it once more before it is killed as well.
+    # HTCondor kills what is left of the job, one process after the other: it may start the component once more before,
+    # and it would go on with the next one.
+    until(lambda: not any(orphan.exists() for orphan in orphans), "nothing is left of the job", 120)
     counting.let_go_and_check(starts=(2, 3))
 
 
