@@ -55,7 +55,7 @@ class Deaths:
         """Tell whether another attempt at a component is due, whose process died, and note that this one has failed."""
         attempts = self.spec.attempts
         fresh = attempts.read(slot.records)
-        if component in fresh and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.TIMED_OUT:
+        if component in fresh and os.WIFEXITED(status) and os.WEXITSTATUS(status) == failures.SPENT:
             return True  # the worker has noted it
         if not attempts.are_left(component):
             return False

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 WORKER_FAILED = 70
 """The exit code of a worker that failed by itself (EX_SOFTWARE of sysexits.h)."""
-TIMED_OUT = 124
-"""The exit code of a worker that ends since its component took too long, and that was noted (as of timeout(1))."""
+SPENT = 124
+"""The exit code of a worker that no other component can have; what became of its last one is noted."""
 NO_SPACE = 74
 """The exit code of a worker that found no space for what a component has left (EX_IOERR)."""
 

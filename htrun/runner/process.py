@@ -23,9 +23,7 @@ _SIGNALS = [
         *("SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU", "SIGXFSZ"),
     )
 ]
-_LIMITS = [
-    getattr(resource, name) for name in ("RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_CPU")
-]
+_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 QUICK_SECONDS = 0.001
@@ -69,9 +67,15 @@ class ProcessState:
     ----------
     free : str
         An environment variable that may have any value.
+
+    Attributes
+    ----------
+    is_spoiled : bool
+        Whether a function has changed for good what later ones would suffer from.
     """
 
     def __init__(self, free: str) -> None:
+        self.is_spoiled = False
         self._handlers = list(map(_get_handler, _SIGNALS))
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -121,6 +125,6 @@ class ProcessState:
                 try:
                     resource.setrlimit(limit, value)
                 except (OSError, ValueError):
-                    pass  # the hard limit was lowered, which is for good
+                    self.is_spoiled = True  # the hard limit was lowered
         os.umask(self._umask)
         _noticed.clear()

@@ -96,8 +96,8 @@ class Worker:
                     answer = self._run(component, call)
                 if answer != DONE:
                     answers.write(answer)
-                if self.timed_out:
-                    os._exit(failures.TIMED_OUT)  # its threads and children would go on, its locks be held for ever
+                if self._is_spent():
+                    os._exit(failures.SPENT)
             answers.write(DONE)
         if time.monotonic() - self.began > _LONG_SECONDS:
             self._write_environment()
@@ -258,7 +258,7 @@ class Worker:
         self.meter.start()
         if self.scratch.is_used():
             self.scratch.renew()
-        if self.timed_out:
+        if self._is_spent():
             return DONE  # with the component on the board: the supervisor sees to it
         self.board.end()
         self.spec.after_component(None)
@@ -272,6 +272,13 @@ class Worker:
         self.board.end()
         self.scratch.renew()
         return HELD
+
+    def _is_spent(self) -> bool:
+        """Tell whether no other component can have this process.
+
+        After a time-out the threads and children of the function go on, and its locks are held for ever.
+        """
+        return self.timed_out or (self.process is not None and self.process.is_spoiled)
 
     def _forked(self) -> None:
         self.is_fork = True

@@ -170,6 +170,46 @@ def test_components_of_great_size(shell: Shell) -> None:
         assert "[htrun left out " in printed
 
 
+LIMITS = """
+import os
+import resource
+from pathlib import Path
+
+def f(number):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if number % 3 == 1:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard - 1))
+    if number == 4:
+        raise ValueError("for good")
+    return hard
+
+def g(number):
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    tries = Path(os.environ["TRIES"])
+    tries.write_text((tries.read_text() if tries.exists() else "") + f"{hard} ")
+    raise ValueError("once more")
+"""
+
+
+def test_limits_lowered_for_good(shell: Shell) -> None:
+    """A hard limit that a component lowers, which no user can raise again, is none for the others."""
+    shell.write("m.py", LIMITS)
+    words = ["--workers", 1] if shell.engine == "local" else ["--chunk-size", 9]
+    rows = shell.run("m.py:f", range(9), *words, code=1)
+    hard = rows[0]["output"]
+    take_census(shell, [Errored("ValueError") if number == 4 else hard for number in range(9)])
+
+
+def test_limits_lowered_for_good_are_none_for_the_next_attempt(local: Shell) -> None:
+    """A component that is tried again has a process that is as it was for the first attempt."""
+    local.write("m.py", LIMITS)
+    tries = local.cwd / "tries"
+    local.run("m.py:g", [0], "--retries", 2, code=1, env={"TRIES": str(tries)})
+    first, *others = tries.read_text().split()
+    assert others == [first, first]
+
+
 def test_one_crash_in_a_hundred_loses_exactly_that_one(shell: Shell) -> None:
     """With one SIGSEGV in a hundred components and no options, each of the others has its result."""
     shell.write(
