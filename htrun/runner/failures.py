@@ -187,7 +187,7 @@ def describe_death(status: int, log: str) -> dict[str, Any]:
     elif os.WEXITSTATUS(status) == WORKER_FAILED and os.path.exists(log):
         with open(log, encoding="utf-8", errors="replace") as file:
             reason = file.read().rstrip().rpartition("\n")[2]
-        message = "what the component left could not be recorded: %s" % reason
+        message = "what the component left could not be recorded" + (": " + reason if reason else "")
     else:
         message = "the process ended by itself with exit code %d, as os._exit() does" % os.WEXITSTATUS(status)
     return {"type": "ProcessDied", "message": message, "frames": []}
