@@ -12,9 +12,13 @@ _RISE_KIB = 100
 """A peak that has risen by less is not worth them; records have a tenth of a MiB."""
 
 
+_MIB = 1 << 20 if sys.platform == "darwin" else 1 << 10
+"""A MiB in the units of ``ru_maxrss``."""
+
+
 def mebibytes(maxrss: float) -> float:
-    """Return a ``ru_maxrss`` in MiB: it is in bytes on macOS, in KiB elsewhere."""
-    return maxrss / 1048576 if sys.platform == "darwin" else maxrss / 1024
+    """Return a ``ru_maxrss`` in MiB."""
+    return maxrss / _MIB
 
 
 class Meter:
