@@ -22,7 +22,9 @@ _SIGNALS = [
         *("SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU", "SIGXFSZ"),
     )
 ]
-_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+_LIMITS = [
+    getattr(resource, "RLIMIT_" + name) for name in ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
+]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 QUICK_SECONDS = 0.001
@@ -31,7 +33,7 @@ QUICK_SECONDS = 0.001
 # Most functions take less time than these need with the conversions that Python puts around them.
 _get_handler = _signal.getsignal
 _variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
-_putenv = os.putenv
+_putenv, _umask, _setrlimit = os.putenv, os.umask, resource.setrlimit
 
 
 _CHANGING: tuple[tuple[Any, tuple[str, ...]], ...] = (
@@ -99,8 +101,8 @@ class ProcessState:
     def restore(self, seconds: float) -> None:
         """Put everything back.
 
-        A quick function that has called none of Python's functions for it (``watch``) has left most of it alone: to
-        look at it all would take longer than many functions do.
+        What Python knows of the process is changed by its own functions only, whose calls are noticed (``watch``). What
+        the system knows may be changed past them as well: but to ask for that would take longer than many functions do.
 
         Parameters
         ----------
@@ -108,13 +110,27 @@ class ProcessState:
             How long the function took.
         """
         if _noticed or seconds > QUICK_SECONDS:
-            self._restore_process()
+            self._restore_what_the_system_knows()
+        if _noticed:
+            self._restore_what_python_knows()
         if sys.argv != self._argv:
             sys.argv[:] = self._argv
         if sys.path != self._path:
             sys.path[:] = self._path
 
-    def _restore_process(self) -> None:
+    def _restore_what_the_system_knows(self) -> None:
+        for timer in _TIMERS:
+            _signal.setitimer(timer, 0)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        if list(map(resource.getrlimit, _LIMITS)) != self._limits:
+            for limit, value in zip(_LIMITS, self._limits):
+                try:
+                    _setrlimit(limit, value)
+                except (OSError, ValueError):
+                    self.is_spoiled = True  # the hard limit was lowered
+        _umask(self._umask)
+
+    def _restore_what_python_knows(self) -> None:
         for number, handler in zip(_SIGNALS, self._handlers):
             if handler is not None and _get_handler(number) is not handler:
                 signal.signal(number, handler)
@@ -124,14 +140,4 @@ class ProcessState:
             os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._variables.items()})
             time.tzset()
         sys.setrecursionlimit(self._recursion_limit)
-        for timer in _TIMERS:
-            _signal.setitimer(timer, 0)
-        _signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        if list(map(resource.getrlimit, _LIMITS)) != self._limits:
-            for limit, value in zip(_LIMITS, self._limits):
-                try:
-                    resource.setrlimit(limit, value)
-                except (OSError, ValueError):
-                    self.is_spoiled = True  # the hard limit was lowered
-        os.umask(self._umask)
         _noticed.clear()
