@@ -15,7 +15,7 @@ copyright = author  # noqa: A001 (Sphinx's name)
 version = release = htrun.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "htrun_docs"]
-smartquotes = False  # it would make dashes of the options in text
+smartquotes = False  # it would make dashes of the hyphens before options
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(Any|Path|(collections|datetime|enum|os|pathlib|traceback|typing)\..*)"),  # no network, no links there
@@ -43,6 +43,10 @@ copybutton_line_continuation_character = "\\"
 html_theme = "furo"
 html_title = f"htrun {version}"
 html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {"top_of_page_buttons": []}
+html_static_path = ["_static"]
+html_css_files = ["htrun.css"]
 
 # The manual page is of one document, which no other builder is to see (make docs gives the tag).
 man_pages = [("man", "htrun", "map a Python function over many inputs, here or on an HTCondor pool", [author], 1)]
