@@ -121,8 +121,16 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: no
     return nodes.reference("", "", contnode, internal=True, refuri=uri)
 
 
+def dashes(app: Sphinx, doctree: nodes.document, docname: str) -> None:  # noqa: ARG001
+    """Put a dash where Sphinx itself leaves two hyphens to smartquotes, which would take those of options as well."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" \N{EN DASH} "))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add it to Sphinx."""
     app.add_directive("commands", Commands)
     app.connect("missing-reference", resolve)
+    app.connect("doctree-resolved", dashes)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,7 +13,8 @@ def differences(shown: Sequence[str], found: Sequence[str]) -> str | None:
     """Return None if lines are as they are shown, else what is the matter.
 
     In what is shown, ``...`` stands for anything within a line, and a line of ``...`` for any lines. Space at the
-    ends of lines and blank lines at the end do not count.
+    ends of lines and blank lines at the end do not count, nor how many seconds something took (``0.31s``), and how
+    long that makes the rules beside it.
     """
     shown, found = _trimmed(shown), _trimmed(found)
     parts: list[list[str]] = [[]]
@@ -52,7 +53,13 @@ def _same(shown: Sequence[str], found: Sequence[str]) -> bool:
 
 
 def _line_is(shown: str, found: str) -> bool:
+    shown, found = _leveled(shown), _leveled(found)
     return re.fullmatch(".*".join(map(re.escape, shown.split("..."))), found) is not None
+
+
+def _leveled(line: str) -> str:
+    """Return a line with the same time in the place of each, and rules of the same length."""
+    return re.sub(r"={9,}", "=" * 9, re.sub(r"\b\d+\.\d\ds\b", "0.00s", line))
 
 
 def _tell(what: str, part: Sequence[str], found: Sequence[str]) -> str:

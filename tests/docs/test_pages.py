@@ -56,7 +56,9 @@ class Page:
             own = self.home / f"terminal-{engine}"
             own.mkdir()
             shell = self._shell(engine)
-            self._terminals[engine] = Terminal(shell.cwd, own, shell.env)
+            # Of a make that runs the tests, one in a page is to know nothing.
+            env = {name: value for name, value in shell.env.items() if not name.startswith(("MAKE", "MFLAGS"))}
+            self._terminals[engine] = Terminal(shell.cwd, own, env)
         return self._terminals[engine]
 
     def _interpreter(self, engine: str) -> Interpreter:

@@ -31,6 +31,7 @@ BASH_ENV = {"PATH": "/usr/bin:/bin"}
         ("took ...s (...)", "took 0.31s (2 of 3)"),
         ("a.c*", "a.c*"),
         ("...\nx\ny\n...", "x\nx\ny"),
+        ("============ 3 in 0.31s ============", "=========== 3 in 12.00s ==========="),
     ],
 )
 def test_output_is_as_it_is_shown(shown: str, found: str) -> None:
@@ -51,6 +52,7 @@ def test_output_is_as_it_is_shown(shown: str, found: str) -> None:
         ("...\nb", "b\na"),
         ("a\n...\nx\n...\nd", "a\nb\nc\nd"),
         ("took ...s", "took 0.31s."),
+        ("========== 3 in 0.31s ==========", "========== 4 in 0.31s =========="),
     ],
 )
 def test_output_that_is_not_as_it_is_shown_is_told(shown: str, found: str) -> None:
