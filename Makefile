@@ -22,6 +22,12 @@ demo: set-up ## map a function over the standard library's own source files, on 
 	@echo; echo 'The largest files, in lines:'
 	@awk -F, 'NR > 1 { print $$5 "\t" $$3 }' metrics.csv | sort -nr | head -n 5
 
+.PHONY: docs
+docs: set-up ## build the documentation and the manual page in build/docs, without a network
+	$(BIN)/python -m sphinx -W --keep-going -q -E -d build/docs/doctrees -b html docs build/docs/html
+	$(BIN)/python -m sphinx -W --keep-going -q -E -d build/docs/doctrees-man -b man -t man docs build/docs/man
+	@echo 'build/docs/html/index.html and build/docs/man/htrun.1 are there'
+
 .PHONY: test
 test: python ## set up, then run all checks and all tests, those on a real HTCondor pool included
 	@$(PYTHON) -m tests.tools.as_user check
@@ -31,7 +37,7 @@ lint: set-up ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --strict -p benchmarks -p tests.parts -p tests.pool -p tests.tools
+	$(BIN)/mypy --strict -p benchmarks -p tests.docs -p tests.parts -p tests.pool -p tests.tools
 	$(BIN)/lint-imports
 	$(BIN)/vermin --quiet --no-tips --target=3.8- --violations htrun/runner htrun/exceptions.py
 

@@ -54,16 +54,16 @@ def idle(map_: MapView) -> Iterator[str]:
 
 
 def _held(map_: MapView) -> Iterator[str]:
-    by_reason: dict[tuple[str, int | None, int | None], list[ComponentHold]] = defaultdict(list)
+    by_cause: dict[tuple[str, int | None, int | None], list[ComponentHold]] = defaultdict(list)
     for hold in map_.holds.values():
-        by_reason[hold.reason, hold.code, hold.subcode].append(hold)
+        by_cause[reports.cause(hold)].append(hold)
     by_advice: dict[str, list[str]] = defaultdict(list)
-    for holds in list(by_reason.values())[:_MAX_REASONS]:
+    for holds in list(by_cause.values())[:_MAX_REASONS]:
         by_advice[advice(holds[0], map_.tag)] += [f"Held: {line}" for line in reports.hold_lines(holds)]
     for said, lines in by_advice.items():
         yield "\n".join([*lines, said])
-    if len(by_reason) > _MAX_REASONS:
-        yield f"... and {len(by_reason) - _MAX_REASONS:,} more reasons: 'htrun reasons {map_.tag}' shows all of them."
+    if len(by_cause) > _MAX_REASONS:
+        yield f"... and {len(by_cause) - _MAX_REASONS:,} more reasons: 'htrun reasons {map_.tag}' shows all of them."
 
 
 def _running(map_: MapView, running: list[int]) -> str:

@@ -132,7 +132,7 @@ class Map(Sequence[Any]):
 
     @property
     def is_transient(self) -> bool:
-        """Whether its tag was made up: such a map is removed by ``htrun.clean``."""
+        """Whether its tag was made up, so that ``htrun.clean`` removes it."""
         return self._now().is_transient
 
     @property

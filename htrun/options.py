@@ -160,7 +160,7 @@ class MapOptions(collections.UserDict[str, Any]):
 
     Parameters
     ----------
-    fixed_input_files : path or iterable of paths, optional
+    fixed_input_files : str, os.PathLike or iterable of them, optional
         Files that all components bring along. They land under their own names where the component runs.
     input_files : iterable of paths, or of iterables of paths, optional
         The files that each component brings along.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from htrun.execution import failure_lines, transfer_times
 from htrun.export import display_input
 from htrun.state import ComponentStatus
-from htrun.words import duration
+from htrun.words import count, duration
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -233,14 +234,23 @@ def _source_lines(source: list[str], style: Callable[..., str]) -> Iterator[str]
         yield style(f"{'>' if last else ' '}   {line[indent:]}", bold=last)
 
 
+def cause(hold: ComponentHold) -> tuple[str, int | None, int | None]:
+    """Return what holds for the same reason have in common: all that is said but for the names of slots."""
+    return re.sub(r"\bslot\w*@[\w.-]+", "slot", hold.reason), hold.code, hold.subcode
+
+
 def hold_lines(holds: Iterable[ComponentHold]) -> Iterator[str]:
     """Yield a line for all components held for the same reason: ``component 3: why``, ``components 3-5: why``."""
-    by_reason: dict[str, list[int]] = {}
+    by_cause: dict[tuple[str, int | None, int | None], list[ComponentHold]] = {}
     for hold in sorted(holds, key=attrgetter("component")):
-        codes = f" [code {hold.code}.{hold.subcode}]" if hold.code is not None else ""
-        by_reason.setdefault(f"{hold.reason}{codes}", []).append(hold.component)
-    for reason, components in by_reason.items():
-        yield f"component{'s' if len(components) > 1 else ''} {span_text(components)}: {reason}"
+        by_cause.setdefault(cause(hold), []).append(hold)
+    for alike in by_cause.values():
+        first = alike[0]
+        codes = f" [code {first.code}.{first.subcode}]" if first.code is not None else ""
+        slots = len({hold.reason for hold in alike}) - 1
+        more = f" ({count(slots, 'other slot')} {'says' if slots == 1 else 'say'} so too)" if slots else ""
+        components = span_text(hold.component for hold in alike)
+        yield f"component{'s' if len(alike) > 1 else ''} {components}: {first.reason}{codes}{more}"
 
 
 def span_text(numbers: Iterable[int]) -> str:

@@ -196,7 +196,8 @@ def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
     if map_.engine.name == "local":
         click.echo(f"htrun: note: requests say nothing to the engine local, which runs {tag}", err=True)
     elif concerned:
-        click.echo(f"{tag}: {count(concerned, 'component')} request {what} now", err=True)
+        verb = "requests" if concerned == 1 else "request"
+        click.echo(f"{tag}: {count(concerned, 'component')} {verb} {what} now", err=True)
     else:
         click.echo(f"nothing to edit in {tag}: {', '.join(reports.count_phrases(map_.counts()))}", err=True)
     return ExitCode.OK

@@ -102,8 +102,8 @@ def test_edits_in_units(condor: Shell, condor_tool: Callable[..., str]) -> None:
     condor.write("m.py", "def f(x):\n    return x\n")
     words = ["--args", condor.jsonl("in.jsonl", [1]), "--tag", "t", "--detach", "--request-gpus", 99]
     condor("m.py:f", *words)
-    assert "1 component request" in condor("edit", "memory", "t", 2, "--unit", "gb").stderr
-    assert "request 3 GB of disk now" in condor("edit", "disk", "t", 3).stderr
+    assert "t: 1 component requests 2 GB of memory now" in condor("edit", "memory", "t", 2, "--unit", "gb").stderr
+    assert "requests 3 GB of disk now" in condor("edit", "disk", "t", 3).stderr
 
     def requests() -> list[str]:
         rows = condor_tool("condor_q", "-af", "Iwd", "RequestMemory", "RequestDisk").splitlines()

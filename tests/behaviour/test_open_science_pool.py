@@ -1,4 +1,4 @@
-"""The settings that docs/open-science-pool.md gives, as far as a submit description can be checked."""
+"""The settings that docs/howto/open-science-pool.md gives, as far as a submit description can be checked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from tests.behaviour.conftest import Shell
 
-PAGE = Path(__file__).parents[2] / "docs/open-science-pool.md"
+PAGE = Path(__file__).parents[2] / "docs/howto/open-science-pool.md"
 
 
 @pytest.fixture
 def osp(condor: Shell) -> Shell:
     """Return a place with the page's settings."""
-    (block,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = re.findall(r":caption: htrun.toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (condor.home / ".htrunrc").write_text(block, encoding="utf-8")
     return condor
 

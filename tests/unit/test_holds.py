@@ -7,6 +7,7 @@ import re
 import pytest
 
 from htrun.holds import advice
+from htrun.reports import hold_lines
 from htrun.view import ComponentHold
 
 
@@ -63,3 +64,18 @@ def test_too_much_of_other_things() -> None:
     assert "'htrun edit disk scan N'" in told(21, 104, "disk usage exceeded request_disk")
     assert "fewer threads" in told(21, 101, "cpu usage exceeded request_cpus")
     assert "--chunk-size" in told(26, 0, "ran too long")
+
+
+def test_reasons_that_differ_in_the_slot_are_told_once() -> None:
+    """An image that no slot can fetch is one trouble, whatever the slots are called; another file is another one."""
+    pull = "Error from {}: Cannot pull image python:nope"
+    slots = ["slot1_1@a.org", "slot1_2@a.org", "slot1@b", "slot1_1@a.org"]
+    holds = [ComponentHold(35, pull.format(slot), 0, number) for number, slot in enumerate(slots)]
+    holds += [ComponentHold(35, "Error from slot1_1@a.org: Cannot pull image other:nope", 0, 4)]
+    assert list(hold_lines(holds)) == [
+        "components 0-3: Error from slot1_1@a.org: Cannot pull image python:nope [code 35.0] (2 other slots say so too)",
+        "component 4: Error from slot1_1@a.org: Cannot pull image other:nope [code 35.0]",
+    ]
+    assert list(hold_lines(holds[1:3])) == [
+        "components 1-2: Error from slot1_2@a.org: Cannot pull image python:nope [code 35.0] (1 other slot says so too)"
+    ]
