@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 _PACKAGE = str(Path(__file__).parent) + "/"
+_LIBRARY = str(Path(traceback.__file__).parent) + "/"
 
 
 def lines(error: BaseException, shown: BaseException, remote: str = "") -> list[str]:
@@ -36,10 +37,19 @@ def lines(error: BaseException, shown: BaseException, remote: str = "") -> list[
 
 
 def _users(frames: TracebackType | None) -> TracebackType | None:
-    """Return a traceback without the frames of this package."""
-    if frames is None:
-        return None
-    following = _users(frames.tb_next)
-    if frames.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-        return following
-    return TracebackType(following, frames.tb_frame, frames.tb_lasti, frames.tb_lineno)
+    """Return a traceback without the frames of this package, nor those of the standard library below them."""
+    kept: list[TracebackType] = []
+    ours = False
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if file.startswith(_PACKAGE):
+            ours = True
+        elif not file.startswith(_LIBRARY) or "site-packages" in file:
+            ours = False
+        if not ours:
+            kept.append(frames)
+        frames = frames.tb_next
+    result: TracebackType | None = None
+    for entry in reversed(kept):
+        result = TracebackType(result, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return result
