@@ -1,4 +1,4 @@
-"""Tables of maps in notebooks that follow what becomes of the maps."""
+"""Tables of maps, in notebooks, that follow what becomes of the maps."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ class Displayed:
     """What makes a map show itself in a notebook.
 
     A table that is shown is made anew whenever somebody waits for the map, and otherwise while the kernel is idle: in
-    its own thread and loop, so that nothing of a map has to be made safe for threads. All tables of a map are one
-    display, which front ends change wherever they show it, and stored notebooks have as it was last.
+    its own thread and loop, so that nothing of a map has to be made safe for threads. It stays as it is once nothing
+    moves any more: what becomes of the map when it is released or run again is for the next table, and a stored
+    notebook tells what happened. Tables that are shown meanwhile are one display.
     """
 
     _control: MapControl
-    _display: Any = None  # IPython's handle, once the map has been shown
+    _display: Any = None  # IPython's handle of tables that follow the map
     _shown = ""
     _shown_at = 0.0
+    _rests = False  # whether they show a map in which nothing moves
     _following: asyncio.Task[None] | None = None
 
     def _now(self) -> MapControl:
         raise NotImplementedError
 
     def _repr_html_(self) -> str:
-        return self._html(self._now())
-
-    def _html(self, control: MapControl, note: str = "") -> str:
         from htrun import notebook  # only now: it costs start-up time
 
-        return notebook.map_html(control, note)
+        return notebook.map_html(self._now())
 
     def _ipython_display_(self) -> None:
         from IPython import display, get_ipython  # which has called this
@@ -47,33 +46,46 @@ class Displayed:
         if getattr(get_ipython(), "kernel", None) is None:
             raise NotImplementedError  # in a terminal, which shows the repr() then
         self._shown = self._repr_html_()
-        name = f"htrun-{self._control.directory.info['uid']}"
-        self._display = display.display(self._bundle(), raw=True, display_id=name)
-        if self._following is None or self._following.done():
+        if self._display is None or self._rests:
+            self._display = display.DisplayHandle()
+        self._rests = not self._control.unfinished
+        self._display.display(self._bundle(), raw=True)
+        if not self._rests and (self._following is None or self._following.done()):
             self._following = asyncio.get_running_loop().create_task(self._follow())
 
     def _bundle(self) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._shown}
 
-    def _update_display(self, *, at_once: bool = False, note: str = "") -> bool:
+    def _update_display(self, note: str = "") -> bool:
         """Show the map as of its last refresh, where it is shown; tell whether that has changed."""
         now = time.monotonic()
-        if self._display is None or (now - self._shown_at < _REST_SECONDS and not at_once):
+        if self._display is None:
             return False
-        before, self._shown, self._shown_at = self._shown, self._html(self._control, note), now
-        if self._shown != before or at_once:
+        from htrun import notebook
+
+        rests = not self._control.unfinished
+        if not (rests or note or now - self._shown_at >= _REST_SECONDS):
+            return False
+        shown = notebook.map_html(self._control, note)
+        changed = shown != self._shown
+        if changed and self._rests:
+            self._display = None
+            return False
+        # At rest once more than needed: programs that execute notebooks take only what comes while a cell runs.
+        if changed or rests:
+            self._shown, self._shown_at, self._rests = shown, now, rests
             self._display.update(self._bundle(), raw=True)
-        return self._shown != before
+        return changed
 
     async def _follow(self) -> None:
         """Keep the table up to date while the kernel has nothing else to do."""
         pause = _SHORTEST_PAUSE_SECONDS
         note = ""
-        while not note and not self._control.has_ended:
+        while not note and self._display is not None and not self._rests:
             await asyncio.sleep(pause)
             try:
                 self._now()
             except (HtrunError, OSError) as error:
                 note = f"This table is not kept up to date any more: {error}"
-            changed = self._update_display(note=note)
+            changed = self._update_display(note)
             pause = _SHORTEST_PAUSE_SECONDS if changed else min(1.5 * pause, _LONGEST_PAUSE_SECONDS)

@@ -210,7 +210,7 @@ class Map(Displayed, Sequence[Any]):
         while True:
             working = self._control.engine.is_working(self._control.directory)
             self._now()
-            self._update_display(at_once=not self._control.unfinished)
+            self._update_display()
             yield
             if not working and self._control.unfinished:
                 died = self._control.engine.left_behind(self._control.directory)

@@ -83,6 +83,39 @@ made._repr_html_()
     assert "Finished" in (cells[2].value or "")
 
 
+def test_a_table_stays_as_it_was_when_nothing_moved(shell: Shell) -> None:
+    """The table of a held map goes on to say so when the map is released, as that of a failed one does after a rerun."""
+    cells = execute(
+        shell,
+        """\
+# %%
+import htrun
+path = htrun.TransferPath("late.txt")
+late = htrun.map(lambda path: 1 / len(path.read_text()), [path], tag="late")
+late
+# %%
+late.wait(holds_ok=True)
+# %%
+late
+# %%
+path.write_text("")
+late.release()
+late.wait(errors_ok=True)
+late
+# %%
+path.write_text("1")
+late.rerun()
+late
+# %%
+late.wait()
+late
+""",
+    )
+    held, failed, completed = ("1: 1 held|", "1: 1 errored|", "1: 1 completed|")
+    for number, expected in ((0, held), (2, held), (3, failed), (4, completed), (5, completed)):
+        assert expected in page(cells[number]).text
+
+
 def test_all_of_the_users_text_is_escaped(local: Shell) -> None:
     """Messages, source, variables, printed text and names of files are text in HTML, whatever they are."""
     cells = execute(
