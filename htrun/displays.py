@@ -11,7 +11,8 @@ from htrun.exceptions import HtrunError
 if TYPE_CHECKING:
     from htrun.control import MapControl
 
-_REST_SECONDS = 0.25  # at most four new tables a second
+_REST_SECONDS = 0.25  # at most four new tables a second,
+_REST_SHARE = 20  # and no more than a twentieth of the time for making them
 _SHORTEST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -28,7 +29,7 @@ class Displayed:
     _control: MapControl
     _display: Any = None  # IPython's handle of tables that follow the map
     _shown = ""
-    _shown_at = 0.0
+    _show_again = 0.0  # not before this moment
     _rests = False  # whether they show a map in which nothing moves
     _following: asyncio.Task[None] | None = None
 
@@ -64,16 +65,18 @@ class Displayed:
         from htrun import notebook
 
         rests = not self._control.unfinished
-        if not (rests or note or now - self._shown_at >= _REST_SECONDS):
+        if now < self._show_again and not (rests or note):
             return False
         shown = notebook.map_html(self._control, note)
+        took = time.monotonic() - now
+        self._show_again = now + max(_REST_SECONDS, _REST_SHARE * took)
         changed = shown != self._shown
         if changed and self._rests:
             self._display = None
             return False
         # At rest once more than needed: programs that execute notebooks take only what comes while a cell runs.
         if changed or rests:
-            self._shown, self._shown_at, self._rests = shown, now, rests
+            self._shown, self._rests = shown, rests
             self._display.update(self._bundle(), raw=True)
         return changed
 
@@ -83,9 +86,11 @@ class Displayed:
         note = ""
         while not note and self._display is not None and not self._rests:
             await asyncio.sleep(pause)
+            started = time.monotonic()
             try:
                 self._now()
             except (HtrunError, OSError) as error:
                 note = f"This table is not kept up to date any more: {error}"
             changed = self._update_display(note)
             pause = _SHORTEST_PAUSE_SECONDS if changed else min(1.5 * pause, _LONGEST_PAUSE_SECONDS)
+            pause = max(pause, _REST_SHARE * (time.monotonic() - started))
