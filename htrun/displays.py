@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import HtrunError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from htrun.control import MapControl
 
 _REST_SECONDS = 0.25  # at most four new tables a second,
@@ -42,6 +43,8 @@ class Displayed:
         return notebook.map_html(self._now())
 
     def _ipython_display_(self) -> None:
+        import asyncio  # only now: it costs start-up time
+
         from IPython import display, get_ipython  # which has called this
 
         if getattr(get_ipython(), "kernel", None) is None:
@@ -62,7 +65,7 @@ class Displayed:
         now = time.monotonic()
         if self._display is None:
             return False
-        from htrun import notebook
+        from htrun import notebook  # only now, too
 
         rests = not self._control.unfinished
         if now < self._show_again and not (rests or note):
@@ -82,6 +85,8 @@ class Displayed:
 
     async def _follow(self) -> None:
         """Keep the table up to date while the kernel has nothing else to do."""
+        import asyncio
+
         pause = _SHORTEST_PAUSE_SECONDS
         note = ""
         while not note and self._display is not None and not self._rests:
