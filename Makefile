@@ -32,6 +32,14 @@ docs: set-up ## build the documentation and the manual page in build/docs, witho
 test: python ## set up, then run all checks and all tests, those on a real HTCondor pool included
 	@$(PYTHON) -m tests.tools.as_user check
 
+.PHONY: unit
+unit: set-up ## run the unit tests, which need no pool and no particular user
+	$(BIN)/python -m pytest -q -n auto tests/unit $(PYTEST_ARGS)
+
+.PHONY: hooks
+hooks: set-up ## let git run the checks of make lint before each commit
+	$(BIN)/pre-commit install
+
 .PHONY: lint
 lint: set-up ## check style, types and layers
 	$(BIN)/ruff check

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from traceback import FrameSummary, StackSummary
 from typing import TYPE_CHECKING, Any
 
+from htrun import words
 from htrun.execution import failure_lines, transfer_times
+from htrun.reports import CHAINED, printed_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
 
     from htrun.maps import Map
     from htrun.records import Record
@@ -53,12 +55,41 @@ class ComponentError:
         self.scratch_dir_contents = [Path(name) for name, _ in error.get("scratch", ())]
         self.stack_summary = StackSummary.from_list(_frames(error["frames"]))
         self._error = error
+        self._record = record
         self._before: list[list[Any]] = data.get("scratch_before", [])
         self._failures = [] if record is None else list(failure_lines(record))
         self._transfers = list(transfer_times(data, None))
 
     def __repr__(self) -> str:
-        return f"<ComponentError(map = {self.map}, component = {self.component}, {self.exception_msg})>"
+        message = words.printable(self.exception_msg)
+        return f"<ComponentError(map = {self.map}, component = {self.component}, {message})>"
+
+    def _repr_html_(self) -> str:
+        from htrun import notebook  # only now: it costs start-up time
+
+        return notebook.error_html(self._element())
+
+    def _element(self) -> Element:
+        """Return the report as a part of HTML."""
+        from htrun import notebook
+
+        node, _, started = self.node_info
+        executable, version, packages = self.python_info
+        facts = {
+            "Node": node,
+            "Started": None if started is None else words.moment(started),
+            "Python": None if executable is None else f"{version} ({executable})",
+            "Transfers took": ", ".join(self._transfers),
+        }
+        texts = {
+            "Standard output": printed_end(self._record, "stdout", f"map.stdout[{self.component}]"),
+            "Standard error": printed_end(self._record, "stderr", f"map.stderr[{self.component}]"),
+            "Attempts before that have failed": "\n".join(self._failures),
+            "Files in the scratch directory": "\n".join(map(str, self.scratch_dir_contents)),
+            "Installed packages": "\n".join(packages),
+        }
+        title = f"Component {self.component} of map {self.map.tag}"
+        return notebook.error_report(title, self._error, facts, texts)
 
     def report(self) -> str:
         """Return all of it as text."""
@@ -70,7 +101,7 @@ class ComponentError:
     def _body(self) -> Iterator[str]:
         node, _, started = self.node_info
         if node is not None:
-            when = "" if started is None else time.strftime(" at %Y-%m-%d %H:%M:%S", time.localtime(started))
+            when = "" if started is None else f" at {words.moment(started)}"
             yield f"Landed on execute node {node}{when}"
         executable, version, packages = self.python_info
         if executable is not None:
@@ -98,10 +129,7 @@ class ComponentError:
         yield from self._exception(self._error)
 
     def _exception(self, error: dict[str, Any]) -> Iterator[str]:
-        for key, phrase in (
-            ("cause", "The above exception was the direct cause of the following exception:"),
-            ("context", "During handling of the above exception, another exception occurred:"),
-        ):
+        for key, phrase in CHAINED:
             if key in error:
                 yield from self._exception(error[key])
                 yield from ("", phrase, "")
@@ -116,6 +144,16 @@ class ComponentError:
                 yield ""
         yield from ": ".join(filter(None, (error["type"], error["message"]))).splitlines()
         yield from (f"  {note}" for note in error.get("notes", ()))
+
+
+class ComponentErrors(dict[int, ComponentError]):
+    """The errors of a map by component, which notebooks show as a list of reports that open."""
+
+    def _repr_html_(self) -> str:
+        from htrun import notebook  # only now: it costs start-up time
+
+        shown = ((f"component {n}: {error.exception_msg}", error._element()) for n, error in self.items())
+        return notebook.errors_html(shown, len(self))
 
 
 def _frames(frames: list[dict[str, Any]]) -> list[FrameSummary]:

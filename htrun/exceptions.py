@@ -38,11 +38,24 @@ class HtrunError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args), self.__dict__  # what __init__ takes is not what is in args
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of it: where the user's code raised it, and not how htrun came to."""
+        from htrun import tracebacks  # which only who makes maps has
+
+        return tracebacks.lines(self, _copy(self))
+
 
 def _restore(kind: type[HtrunError], args: tuple[Any, ...]) -> HtrunError:
     error = kind.__new__(kind)
     error.args = args
     return error
+
+
+def _copy(error: HtrunError, *args: Any) -> HtrunError:
+    """Return an error of the same kind that nothing was the cause of."""
+    copy = _restore(type(error), args or error.args)
+    copy.__dict__.update(error.__dict__)
+    return copy
 
 
 HTMapException = HtrunError
@@ -301,9 +314,28 @@ class CannotRerunComponents(HtrunError):
 
 
 class MapComponentError(HtrunError):
-    """A component has errored; the message holds its error report."""
+    """A component has errored; the message holds its error report.
+
+    Attributes
+    ----------
+    summary : str
+        The error on one line.
+    remote : str
+        The traceback from where the component ran, with colours for a terminal; empty if it was removed.
+    """
 
     exit_code = ExitCode.ERRORED
+
+    def __init__(self, message: str, summary: str = "", remote: str = "") -> None:
+        super().__init__(message)
+        self.summary = summary or message
+        self.remote = remote
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of it: where the user's code asked for the output, and what went wrong there."""
+        from htrun import tracebacks
+
+        return tracebacks.lines(self, _copy(self, self.summary), self.remote)
 
 
 class MapComponentHeld(HtrunError):

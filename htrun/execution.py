@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from htrun.words import duration
+from htrun.words import duration, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ def execution_lines(map_: MapView, component: int, record: Record, transfers: Ma
     """
     data, environment = record.data, record.environment()
     if data.get("started") is not None:
-        yield f"started    {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(data['started']))}"
+        yield f"started    {moment(data['started'])}"
     executable = f" ({environment['executable']})" if "executable" in environment else ""
     for line in failure_lines(record):
         yield f"failed     {line}"

@@ -8,7 +8,7 @@ from htrun import reports
 from htrun.control import MapControl
 from htrun.exceptions import MapWasRemoved, TagNotFound
 from htrun.logs import start_logging
-from htrun.maps import Map
+from htrun.maps import Map, Maps
 from htrun.settings import load as load_config
 from htrun.tags import TagRegistry
 
@@ -29,8 +29,8 @@ def get_tags(pattern: str | None = None) -> tuple[str, ...]:
 
 
 def load_maps(pattern: str | None = None) -> tuple[Map, ...]:
-    """Return all maps, or those whose tag matches a glob-style pattern."""
-    return tuple(_load_all(get_tags(pattern)))
+    """Return all maps, or those whose tag matches a glob-style pattern; notebooks show them as a table."""
+    return Maps(_load_all(get_tags(pattern)))
 
 
 def _load_all(tags: Iterable[str]) -> Iterator[Map]:

@@ -7,7 +7,7 @@ import functools
 import itertools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from htrun.choices import choose_delivery, usual_engine
 from htrun.creation import MapRequest, asked_options, check_request, create_map
@@ -137,6 +137,10 @@ class MapBuilder:
         return self._map
 
 
+@overload
+def mapped(map_options: Callable[..., Any]) -> MappedFunction: ...
+@overload
+def mapped(map_options: MapOptions | None = None) -> Callable[[Callable[..., Any]], MappedFunction]: ...
 def mapped(map_options: MapOptions | Callable[..., Any] | None = None) -> Any:
     """Turn a function into a MappedFunction; a decorator, to be used as ``@mapped`` or ``@mapped(map_options=...)``."""
     if callable(map_options):

@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 
 from htrun import reports
 from htrun.control import MapControl
-from htrun.errors import ComponentError
+from htrun.displays import Displayed
+from htrun.errors import ComponentError, ComponentErrors
 from htrun.exceptions import (
     ExpectedError,
     MapComponentError,
@@ -33,6 +34,7 @@ from htrun.sequences import MapOutputFiles, MapStdErr, MapStdOut, pick
 from htrun.settings import load
 from htrun.state import ComponentStatus
 from htrun.transfers import TransferPath
+from htrun.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,7 +54,7 @@ _maps: WeakValueDictionary[str, Map] = WeakValueDictionary()
 _making = Lock()
 
 
-class Map(Sequence[Any]):
+class Map(Displayed, Sequence[Any]):
     """A function that was mapped over inputs: its components, their state and their outputs.
 
     Maps come from ``htrun.map`` and its like, and from ``htrun.load``. Of a map there is one object in a process. As a
@@ -208,6 +210,7 @@ class Map(Sequence[Any]):
         while True:
             working = self._control.engine.is_working(self._control.directory)
             self._now()
+            self._update_display()
             yield
             if not working and self._control.unfinished:
                 died = self._control.engine.left_behind(self._control.directory)
@@ -239,12 +242,17 @@ class Map(Sequence[Any]):
         raise MapComponentHeld(f"Component {component} of map {self.tag} is held: {self._control.holds[component]}")
 
     def _raise_error(self, component: int) -> None:
+        import click  # only now: it costs start-up time
+
         removal = self._control.removals.get(component)
         if removal is not None:
             raise MapComponentError(f"Component {component} of map {self.tag} was removed: {removal}")
         error = self._error(component, self._control.records.get(component))
         what = f"Component {component} of map {self.tag} encountered error while executing."
-        raise MapComponentError(f"{what} Error report:\n{error.report()}")
+        remote = reports.ErrorReport(self._control, component)
+        summary = f"Component {component} of map {self.tag} has failed with {remote.summary()}"
+        texts = f"{what} Error report:\n{error.report()}", summary, remote.text(style=click.style)
+        raise MapComponentError(*map(printable, texts))
 
     def _error(self, component: int, record: Record | None) -> ComponentError:
         return ComponentError(self, component, self._control.error(component, record), record)
@@ -365,7 +373,7 @@ class Map(Sequence[Any]):
     @property
     def holds(self) -> dict[int, ComponentHold]:
         """The holds of held components, by component."""
-        return self._now().holds
+        return ComponentHolds(self._now().holds)
 
     def hold_report(self) -> str:
         """Return a table of the components that are held, and why."""
@@ -379,7 +387,9 @@ class Map(Sequence[Any]):
         """The errors of errored components, by component."""
         errored = list(self._now().components_with(ComponentStatus.ERRORED))
         records = self._control.records.walk(errored)
-        return {component: self._error(component, record) for component, record in zip(errored, records, strict=True)}
+        return ComponentErrors(
+            (component, self._error(component, record)) for component, record in zip(errored, records, strict=True)
+        )
 
     def error_reports(self) -> Iterator[str]:
         """Yield the error reports of errored components."""
@@ -492,6 +502,26 @@ class Map(Sequence[Any]):
         if not self.exists:
             raise MapWasRemoved(self.tag)
         self._control.remove(force=force)
+
+
+class Maps(tuple[Map, ...]):
+    """Several maps, which notebooks show as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from htrun import notebook  # only now: it costs start-up time
+
+        return notebook.maps_html([map_._now() for map_ in self if map_.exists])
+
+
+class ComponentHolds(dict[int, "ComponentHold"]):
+    """The holds of a map by component, which notebooks show as a table."""
+
+    def _repr_html_(self) -> str:
+        from htrun import notebook
+
+        return notebook.holds_html(self.values())
 
 
 def _amount(name: str, value: int) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
+    from htrun.records import Record
     from htrun.submissions import Submission
     from htrun.view import ComponentHold, MapView
 
@@ -25,6 +26,12 @@ Traceback = Literal["auto", "short", "line", "no"]
 
 
 STATUS_COLORS = {"COMPLETED": "green", "ERRORED": "red", "HELD": "yellow", "RUNNING": "cyan", "REMOVED": "yellow"}
+
+CHAINED = (
+    ("cause", "The above exception was the direct cause of the following exception:"),
+    ("context", "During handling of the above exception, another exception occurred:"),
+)
+"""What an error of a record may have with it, and how Python introduces the next one then."""
 
 _MAX_PRINTED = 10_000
 _MAX_INPUT = 60
@@ -150,10 +157,7 @@ class ErrorReport:
         return str(original) if relative.startswith("..") else relative
 
     def _exception(self, error: dict[str, Any], traceback: Traceback, style: Callable[..., str]) -> Iterator[str]:
-        for key, phrase in (
-            ("cause", "The above exception was the direct cause of the following exception:"),
-            ("context", "During handling of the above exception, another exception occurred:"),
-        ):
+        for key, phrase in CHAINED:
             if key in error:
                 yield from self._exception(error[key], traceback, style)
                 yield from ("", phrase)
@@ -166,7 +170,7 @@ class ErrorReport:
             yield ""
             yield f"{style(self._file(frame), bold=True)}:{frame['line']}: in {frame['function']}"
             source = frame["source"] if frame["user"] and traceback == "auto" else frame["source"][-1:]
-            yield from _source_lines(source, style)
+            yield from source_lines(source, style)
             if traceback == "auto" and frame.get("locals"):
                 yield ""
                 names = frame["locals"]
@@ -184,19 +188,11 @@ class ErrorReport:
             yield from self._exception(part, traceback, style)
 
     def _printed(self) -> Iterator[str]:
-        record = self.record
-        if record is None:
-            return
         for name in ("stdout", "stderr"):
-            text = record.printed(name).decode("utf-8", "replace")
-            if not text.strip():
-                continue
-            yield rule(f"Captured {name}", "-")
-            if len(text) > _MAX_PRINTED:
-                more = f"{len(text) - _MAX_PRINTED:,} characters before this"
-                yield f"... {more}, see 'htrun {name} {self.map_.tag} {self.component}'"
-                text = text[-_MAX_PRINTED:]
-            yield text.rstrip("\n")
+            text = printed_end(self.record, name, f"'htrun {name} {self.map_.tag} {self.component}'")
+            if text.strip():
+                yield rule(f"Captured {name}", "-")
+                yield text.rstrip("\n")
 
     def _scratch(self) -> Iterator[str]:
         before, after = ([], self.error.get("scratch", ())) if self.record is None else self.record.scratch()
@@ -225,7 +221,16 @@ class ErrorReport:
         return f"[{', '.join(parts)}]"
 
 
-def _source_lines(source: list[str], style: Callable[..., str]) -> Iterator[str]:
+def printed_end(record: Record | None, stream: str, where: str) -> str:
+    """Return what a component has printed, of much only the end, and ``where`` all of it is."""
+    text = "" if record is None else record.printed(stream).decode("utf-8", "replace")
+    if len(text) <= _MAX_PRINTED:
+        return text
+    return f"... {len(text) - _MAX_PRINTED:,} characters before this, see {where}\n{text[-_MAX_PRINTED:]}"
+
+
+def source_lines(source: list[str], style: Callable[..., str] = plain) -> Iterator[str]:
+    """Yield source around a line, which is the last one, without the indentation that all of it has."""
     while source and not source[0].strip():
         source = source[1:]
     indent = min((len(line) - len(line.lstrip()) for line in source if line.strip()), default=0)

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeAlias
 
     from typing_extensions import Self
 
     from htrun.config import Config
     from htrun.layers import Layer
 
-    Map = Mapping[str, Any] | Layer
+    Map: TypeAlias = Mapping[str, Any] | Layer
 
 __all__ = ["BASE_SETTINGS", "USER_SETTINGS", "Config", "Settings", "load", "settings"]
 

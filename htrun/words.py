@@ -23,3 +23,13 @@ def elapsed(moment: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
     return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
+
+
+def moment(seconds: float) -> str:
+    """Return a moment, in seconds since the epoch, in local time: ``2026-01-31 12:00:00``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def printable(text: str) -> str:
+    """Return text with the halves of surrogate pairs that UTF-8, and so Jupyter, cannot hold as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tests.behaviour.conftest import PATIENCE_S
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.behaviour.conftest import Shell
 
 MAY_RAISE = "raises-exception"
@@ -39,9 +41,11 @@ class Cell:
     ----------
     outputs : list of dict
         What it has left, in the notebooks' format.
+    source : str
     """
 
     outputs: list[dict[str, Any]]
+    source: str
 
     @property
     def stdout(self) -> str:
@@ -95,7 +99,11 @@ def execute(shell: Shell, script: str) -> list[Cell]:
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-    path = shell.write("notebook.ipynb", json.dumps(notebook).encode())
+    return execute_notebook(shell, shell.write("notebook.ipynb", json.dumps(notebook).encode()))
+
+
+def execute_notebook(shell: Shell, path: Path) -> list[Cell]:
+    """Execute a notebook in the working directory, and return its code cells; those raise that are tagged so."""
     home = shell.home / "home"
     home.mkdir(exist_ok=True)
     done = subprocess.run(
@@ -110,8 +118,9 @@ def execute(shell: Shell, script: str) -> list[Cell]:
     )
     executed = json.loads(path.read_text())
     assert done.returncode == 0, COLOURS.sub("", done.stderr) + json.dumps(executed["cells"], indent=1)
-    result = [Cell(cell["outputs"]) for cell in executed["cells"]]
-    for made, cell in zip(cells, result, strict=True):
+    code = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
+    result = [Cell(cell["outputs"], text(cell["source"])) for cell in code]
+    for made, cell in zip(code, result, strict=True):
         raised = any(output["output_type"] == "error" for output in cell.outputs)
-        assert raised == (MAY_RAISE in made["metadata"]["tags"]), made["source"]
+        assert raised == (MAY_RAISE in made["metadata"].get("tags", ())), cell.source
     return result
