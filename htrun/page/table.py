@@ -1,12 +1,13 @@
 """The components of a map as the page holds them: in columns, each compressed, within a number of bytes.
 
-Of up to ``MAX_ROWS`` components all is there, and of more of them their statuses. Numbers are kept in three digits, and
-times in 65,536 steps. Texts are cut as far as it takes.
+Of up to ``MAX_ROWS`` components there is a row each, and of more of them the status, and a row of some. Numbers are
+kept in three digits, and times in 65,536 steps. Texts are cut as far as it takes.
 """
 
 from __future__ import annotations
 
 import base64
+import heapq
 import json
 import math
 import zlib
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from htrun.view import MapView
 
 MAX_ROWS = 100_000
-_MAX_UNFINISHED = 50_000
+_SOME_ROWS = 50_000
+_MAX_OTHERS = 25_000
 _MAX_EXTREME = 2_000
-_LENGTHS = (300, 150, 100, 75, 55, 40, 30, 20)
+_LENGTHS = (300, 150, 100, 75, 55, 40, 30, 20, 12)
 _LONG = 4 * _LENGTHS[0]
 _OTHER_CAUSE = 255
 _STEPS = 65_535
@@ -75,7 +77,7 @@ class Table:
             "status": _packed(bytes(map(STATUSES.index, self._map.component_statuses))),
             "nodes": _packed("\n".join(map(_one_line, self._measures.nodes)).encode("utf-8", "replace")),
         }
-        limit = MAX_ROWS
+        limit = MAX_ROWS if size <= MAX_ROWS else _SOME_ROWS
         while True:
             rows = self._chosen(limit)
             columns = fixed | {name: _packed(data) for name, data in self._numbers(rows)}
@@ -106,9 +108,9 @@ class Table:
         if size <= limit:
             return range(size)
         others = tuple(set(STATUSES) - {ComponentStatus.COMPLETED})
-        chosen = set(_some(list(self._map.components_with(*others)), min(_MAX_UNFINISHED, limit // 2)))
+        chosen = set(_some(list(self._map.components_with(*others)), min(_MAX_OTHERS, limit // 2)))
         for column in (self._measures.wall_s, self._measures.memory_mb):
-            chosen.update(sorted(range(size), key=column.__getitem__)[-min(_MAX_EXTREME, limit // 10) :])
+            chosen.update(heapq.nlargest(min(_MAX_EXTREME, limit // 10), range(size), key=column.__getitem__))
         chosen.update(_some(range(size), limit - len(chosen)))
         return sorted(chosen)
 
