@@ -205,8 +205,8 @@ def _charts(measures: Measures, timeline: Timeline, usage: MapUsage) -> dict[str
     most = max((max(node.load) for node in timeline.nodes), default=0.0) or 1.0
     return {
         "levels": charts.levels_chart(timeline),
-        "times": charts.histogram(walls, charts.seconds_text, time_marks, rows) if walls else None,
-        "memory": charts.histogram(memories, charts.megabytes_text, memory_marks, rows) if memories else None,
+        "times": charts.histogram(walls, charts.TIME, time_marks, rows) if walls else None,
+        "memory": charts.histogram(memories, charts.MEMORY, memory_marks, rows) if memories else None,
         "usage": usage,
         "usage_head": HEAD,
         "nodes": [(n, charts.load_path(n, most), list(charts.error_places(n))) for n in timeline.nodes],

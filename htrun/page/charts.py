@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from htrun.page.timeline import BINS
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from htrun.page.timeline import NodeTime, Timeline
 
@@ -39,6 +39,12 @@ _WIDE = 30.0
 _FAR = 3.0
 """How many times as far as the values go an axis is drawn for a mark."""
 _RIGHT = 60.0
+_OVERLAP = 0.1
+"""By how much bars reach into the next ones, so that no gap is seen where they meet within a pixel."""
+_LAST_TICK = 0.94
+"""Up to where on an axis there is room for the text of a tick."""
+_MINUTES = 120.0
+"""From where on times are told in the unit of their steps, minutes and longer ones, if that is not less."""
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 4 * 3600, 6 * 3600, 12 * 3600, 86400)
 
 
@@ -158,7 +164,8 @@ def _merged(kind: str, below: Sequence[int], levels: Sequence[int], total: int) 
         if levels[start]:
             height = LEVELS_HEIGHT * levels[start] / total
             top = LEVELS_HEIGHT * (1 - below[start] / total) - height
-            yield Bar(100 * start / BINS, top, 100 * (number - start) / BINS, height, kind)
+            x, width = 100 * start / BINS, 100 * (number - start) / BINS
+            yield Bar(x, top, min(width + _OVERLAP, 100 - x), height, kind)
         start = number
 
 
@@ -168,18 +175,29 @@ def _count_ticks(total: int) -> list[int]:
 
 
 def time_ticks(seconds: float) -> Iterator[Tick]:
-    """Yield the ticks of an axis of time from 0."""
-    if seconds < _MAX_TICKS:
-        step = nice(seconds / _MAX_TICKS)
-    else:
-        days = nice(seconds / 86400 / _MAX_TICKS) * 86400
-        step = next((step for step in _TIME_STEPS if seconds / step <= _MAX_TICKS), days)
-    units = (("d", 86400), ("h", 3600), ("min", 60))
-    unit, size = next((pair for pair in units if step >= pair[1]), ("s", 1))
-    for number in range(int(seconds / step) + 1):
-        moment = number * step
-        if moment <= 0.94 * seconds:  # there is no room for its text beyond
-            yield Tick(100 * moment / seconds, f"{moment / size:.6g} {unit}" if number else "0")
+    """Yield the ticks of an axis of time from 0, all in the same unit."""
+    least = seconds / _MAX_TICKS
+    step = (
+        next((step for step in _TIME_STEPS if step >= least), nice(least / 86400) * 86400) if least > 1 else nice(least)
+    )
+    units = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
+    told_by = step if seconds >= _MINUTES else min(seconds, 1.0)
+    unit, size = next((pair for pair in units if told_by >= pair[1]), units[-1])
+    yield from _ticks(seconds, step, lambda moment: f"{moment / size:,.4g} {unit}")
+
+
+def memory_ticks(mib: float) -> Iterator[Tick]:
+    """Yield the ticks of an axis of memory from 0, all in the same unit."""
+    step, unit, size = nice(mib / _MAX_TICKS), "MB", 1.0
+    if mib > 10_000:
+        step, unit, size = nice(mib / 1024 / _MAX_TICKS) * 1024, "GB", 1024.0
+    yield from _ticks(mib, step, lambda amount: f"{amount / size:,.4g} {unit}")
+
+
+def _ticks(end: float, step: float, text: Callable[[float], str]) -> Iterator[Tick]:
+    for number in range(int(end / step) + 1):
+        if number * step <= _LAST_TICK * end:
+            yield Tick(100 * number * step / end, text(number * step) if number else "0")
 
 
 def nice(least: float) -> float:
@@ -190,8 +208,19 @@ def nice(least: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
+class Quantity(NamedTuple):
+    """What is shown in a chart of bars: how a value is written, and the ticks of an axis from 0 to one."""
+
+    text: Callable[[float], str]
+    ticks: Callable[[float], Iterator[Tick]]
+
+
+TIME = Quantity(seconds_text, time_ticks)
+MEMORY = Quantity(megabytes_text, memory_ticks)
+
+
 def histogram(
-    values: Sequence[float], text: Callable[[float], str], marks: Mapping[str, tuple[str, float]], mark_rows: int
+    values: Sequence[float], quantity: Quantity, marks: Mapping[str, tuple[str, float]], mark_rows: int
 ) -> Chart:
     """Return the chart of how often values are there.
 
@@ -199,19 +228,20 @@ def histogram(
     ----------
     values : sequence of float
         At least one, none below 0.
-    text : callable
-        Returns a value with its unit.
+    quantity : Quantity
     marks : mapping of str to (str, float)
         The kind and the value of what is marked, by its name.
     mark_rows : int
         For how many marks there is room.
     """
+    text = quantity.text
     ordered = sorted(values)
     last = len(ordered) - 1
     low, high = ordered[round(0.05 * last)], ordered[round(0.95 * last)]
     far = max([ordered[-1], *(value for _, value in marks.values() if value <= _FAR * ordered[-1])])
     is_log = ordered[0] > 0 and high > _WIDE * low
-    axis = _Logarithmic(ordered[0], far) if is_log else _Linear(far)
+    near = min([ordered[0], *(value for _, value in marks.values() if value > 0)])
+    axis = _Logarithmic(near, far) if is_log else _Linear(far)
     counts = [0] * axis.bars
     for value in ordered:
         counts[axis.bar(value)] += 1
@@ -226,8 +256,7 @@ def histogram(
             left, right = axis.at(begin), axis.at(end)
             chart.bars.append(Bar(left, top + BARS_HEIGHT - height, right - left, height, text=said))
             chart.rows.append((text(begin), text(end), f"{count:,}"))
-    chart.x_ticks = [Tick(axis.at(value), text(value) if value else "0") for value in axis.ticks()]
-    chart.x_ticks = [tick for tick in chart.x_ticks if tick.at <= 94]
+    chart.x_ticks = list(axis.ticks(quantity))
     chart.y_ticks = [Tick(top + BARS_HEIGHT * (1 - value / most), f"{value:,}") for value in _count_ticks(most)[-1:]]
     for row, (name, (kind, value)) in enumerate(sorted(marks.items(), key=lambda item: item[1][1])):
         at = min(axis.at(value), 100.0)
@@ -253,9 +282,8 @@ class _Linear:
     def at(self, value: float) -> float:
         return 100 * value / self._end
 
-    def ticks(self) -> Iterable[float]:
-        step = nice(self._end / 8)
-        return (number * step for number in range(int(self._end / step) + 1))
+    def ticks(self, quantity: Quantity) -> Iterator[Tick]:
+        return quantity.ticks(self._end)
 
 
 class _Logarithmic:
@@ -273,12 +301,13 @@ class _Logarithmic:
         return float(10 ** (self._least + number * self._step))
 
     def at(self, value: float) -> float:
-        return 100 * (math.log10(value) - self._least) / self._step / self.bars
+        return 100 * (math.log10(value) - self._least) / self._step / self.bars if value > 0 else 0.0
 
-    def ticks(self) -> Iterable[float]:
+    def ticks(self, quantity: Quantity) -> Iterator[Tick]:
         first, last = math.ceil(self._least), math.floor(self._least + self.bars * self._step)
         step = max(1, math.ceil((last - first + 1) / _MAX_TICKS))
-        return (10.0**power for power in range(first, last + 1, step))
+        powers = (10.0**power for power in range(first, last + 1, step))
+        return (Tick(self.at(value), quantity.text(value)) for value in powers if self.at(value) <= 100 * _LAST_TICK)
 
 
 def load_path(node: NodeTime, most: float) -> str:

@@ -119,7 +119,7 @@
   const filesOf = (component, at) => {
     const list = element("span", { class: "files" });
     const name = table.statuses[status[component]];
-    if (links.outputs) list.append(link(links.outputs, "output", `line ${component + 1} of outputs.jsonl`));
+    if (links.outputs && name === "COMPLETED") list.append(link(links.outputs, "output", `line ${component + 1} of outputs.jsonl`));
     if (links.errors && name === "ERRORED") list.append(link(links.errors, "error", "errors.jsonl"));
     if (at === undefined) return list;
     const directory = `${links.jobs}/${job[at] - 1}`;

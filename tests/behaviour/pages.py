@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_APART = frozenset({"dd", "dt", "li", "p", "td", "th"})
+
+
 class Page(HTMLParser):
     """A page's elements, its text, and its table of components.
 
@@ -49,6 +52,7 @@ class Page(HTMLParser):
         """Note an element."""
         self.names.add(tag)
         self._inside.append(tag)
+        self._parts.append(" " if tag in _APART else "")
         self.links += [value or "" for name, value in attrs if name == "href"]
 
     def handle_endtag(self, tag: str) -> None:

@@ -74,14 +74,14 @@ def test_the_page_of_a_map(shell: Shell) -> None:
     _check_links(shell, page, shell.path())
 
 
-def _check_links(shell: Shell, page: Page, place: Path) -> None:
+def _check_links(shell: Shell, page: Page, place: Path, tag: str = "t") -> None:
     """Check that all that a page links to is there, and is what it says."""
     links = page.data["links"]
     for link in [link for link in page.links if not link.startswith(("#", "data:"))]:
         assert (place / unquote(link)).is_file(), link
     for component, (job, marks) in enumerate(zip(page.jobs(), page.column("marks"), strict=True)):
         for mark, stream in ((1, "stdout"), (2, "stderr")):
-            printed = shell(stream, "t", component).stdout
+            printed = shell(stream, tag, component).stdout
             assert bool(marks & mark) == bool(printed), (component, stream)
             if printed:
                 assert printed in (place / unquote(links["jobs"]) / str(job) / stream).read_text()
@@ -101,6 +101,11 @@ def test_where_it_is_written(local: Shell) -> None:
     missing = local("report", "t", "-o", "no/such/p.html", code=4)
     assert re.search(r"no/such/p.html: No such file or directory", missing.stderr)
     assert "no-such" in local("report", "no-such", code=4).stderr
+    local("retag", "t", "u&$v")
+    local("report", "u&$v")
+    page = Page.read(local.path("u&$v") / "report.html")
+    assert "htrun components 'u&$v' shows it in a terminal" in page.text
+    _check_links(local, page, local.path("u&$v"), "u&$v")
 
 
 def test_what_users_wrote_is_text(local: Shell) -> None:
@@ -139,7 +144,7 @@ def test_a_map_that_runs_and_one_that_is_held(shell: Shell) -> None:
     shell("wait", "t")
     page = _report(shell)
     assert "all completed" in page.text
-    assert re.search(r"After Completed Held Running", page.text), "it was, for a while"
+    assert re.search(r"After Completed Held ", page.text), "it was, for a while"
 
 
 def _report(shell: Shell) -> Page:

@@ -194,8 +194,9 @@ def test_on_paper(open_page: Open, report: Path) -> None:
     page.emulate_media(media="print", color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert closed.count() == 0
-    for hidden in (".controls", ".pages", "body > nav", "button.plain >> nth=0"):
+    for hidden in (".controls", "#next", "body > nav", "button.plain >> nth=0"):
         assert not page.locator(hidden).is_visible()
+    assert page.get_by_text("page 1 of 1").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert closed.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import random
 import re
 from typing import TYPE_CHECKING
@@ -53,4 +54,6 @@ def spread(map_: Path, slots: int, median_s: float, seed: int = 0) -> None:
         new[path][number] = _MEASURES.sub(lambda _, text=text: text, line, count=1)  # type: ignore[misc]
     for path, changed in new.items():
         path.write_text("".join(f"{line}\n" for line in changed))
+    for path in map_.glob(".htrun/jobs/*/environment.json"):
+        path.write_text(json.dumps({"python": "3.11.2", "executable": "/usr/bin/python3"}))
     (map_ / ".htrun/snapshot").unlink(missing_ok=True)
