@@ -161,11 +161,11 @@ def _facts(map_: MapView, measures: Measures, timeline: Timeline) -> dict[str, A
         "written": time.time(),
         "zone": time.strftime("UTC%z"),
         "size": len(map_),
-        "state": _state(map_),
+        "state": _state(map_, timeline),
         "counts": {s.value: counts[s] for s in charts.STACK if counts[s]},
         "begin": timeline.begin,
         "end": timeline.end,
-        "is_active": map_.is_active,
+        "is_active": timeline.goes_on,
         "busy_s": sum(measures.wall_s),
         "recorded": map_.records.finished,
         "median_s": walls.median if walls else None,
@@ -185,9 +185,9 @@ def _flat(options: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _state(map_: MapView) -> str:
+def _state(map_: MapView, timeline: Timeline) -> str:
     """Return in a word how a map stands."""
-    if map_.is_active:
+    if timeline.goes_on:
         return "running"
     if map_.counts()[ComponentStatus.HELD]:
         return "held"
@@ -250,7 +250,7 @@ def _links(map_: MapView, place: Path) -> dict[str, str]:
     if map_.results_are_written():
         results = {"outputs": directory.outputs_file, "errors": directory.errors_file, "run": directory.run_file}
         parts |= {name: path for name, path in results.items() if path.exists()}
-    return {name: quote(os.path.relpath(path.resolve(), place.resolve())) for name, path in parts.items()}
+    return {name: quote(os.fsencode(os.path.relpath(path.resolve(), place.resolve()))) for name, path in parts.items()}
 
 
 def _environment() -> Environment:

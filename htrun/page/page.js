@@ -1,7 +1,8 @@
 "use strict";
 (async () => {
+  if (!("DecompressionStream" in window)) return; // the page says what it takes
   const { tag, links, glyphs, table } = JSON.parse(document.getElementById("data").textContent);
-  const PAGE = 50, STDOUT = 1, STDERR = 2, FILES = 4, OTHER_CAUSE = 255;
+  const PAGE = 50, STDOUT = 1, STDERR = 2, FILES = 4;
   const $ = (id) => document.getElementById(id);
   const number = new Intl.NumberFormat("en-US");
 
@@ -28,17 +29,11 @@
   };
   const amount = (code) => (code ? ((code - 1) % 900 + 100) * 10 ** (Math.floor((code - 1) / 900) - 8) : 0);
 
-  let status, nodes, known, started, wall, memory, node, job, attempts, marks, cause, input, outcome;
-  try {
-    [status, nodes, known, started, wall, memory, node, job, attempts, marks, cause, input, outcome] = await Promise.all([
-      bytes("status"), lines("nodes"), numbers("component", 4), numbers("started", 2), numbers("wall", 2),
-      numbers("memory", 2), numbers("node", 2), numbers("job", 4), bytes("attempts"), bytes("marks"), bytes("cause"),
-      lines("input"), lines("outcome"),
-    ]);
-  } catch (error) {
-    if (error instanceof ReferenceError || error instanceof TypeError) return; // the page says what it takes
-    throw error;
-  }
+  const [status, nodes, known, started, wall, memory, node, job, attempts, marks, cause, input, outcome] = await Promise.all([
+    bytes("status"), lines("nodes"), numbers("component", 4), numbers("started", 2), numbers("wall", 2),
+    numbers("memory", 2), numbers("node", 2), numbers("job", 4), bytes("attempts"), bytes("marks"), bytes("cause"),
+    lines("input"), lines("outcome"),
+  ]);
   running(started, 0xffff);
   running(job, -1);
   running(known, -1);

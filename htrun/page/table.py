@@ -190,7 +190,7 @@ def _output(record: Record) -> str:
 
 def _some(numbers: Sequence[int], most: int) -> Sequence[int]:
     """Return so many of some numbers at the most, at equal distances."""
-    return numbers[:: max(1, math.ceil(len(numbers) / max(1, most)))]
+    return numbers[:: max(1, math.ceil(len(numbers) / most))] if most > 0 else ()
 
 
 def _three_digits(value: float) -> int:

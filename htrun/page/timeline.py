@@ -60,12 +60,15 @@ class Timeline:
         How many components were in each status at the end of each bin; those that were in none are left out.
     nodes : list of NodeTime
         Those that ran most components first; the last one may stand for several.
+    goes_on : bool
+        Whether anything can still become of a component by itself.
     """
 
     begin: float
     end: float
     levels: dict[ComponentStatus, list[int]]
     nodes: list[NodeTime]
+    goes_on: bool = False
 
 
 def timeline_of(map_: MapView, measures: Measures) -> Timeline:
@@ -78,7 +81,8 @@ def timeline_of(map_: MapView, measures: Measures) -> Timeline:
     ends = (begun + took for begun, took in zip(measures.started, measures.wall_s, strict=True))
     last = max(ends, default=0.0)
     begin = float(map_.directory.info["created"])
-    if map_.is_active:
+    goes_on = map_.is_active
+    if goes_on:
         end = time.time()
     elif map_.records.finished == len(map_):
         end = last
@@ -86,7 +90,7 @@ def timeline_of(map_: MapView, measures: Measures) -> Timeline:
         end = max(last, events[-1].time if events else map_.last_event())
     scale = _Scale(begin, max(end, begin + _MIN_SECONDS))
     levels = _levels(map_, measures, events, scale)
-    return Timeline(begin, scale.end, levels, _nodes(map_, measures, scale))
+    return Timeline(begin, scale.end, levels, _nodes(map_, measures, scale), goes_on)
 
 
 class _Scale:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 
 import htrun
+from htrun.settings import load
 from tests.behaviour.conftest import PATIENCE_S, Shell, until
 from tests.behaviour.pages import Page
 from tests.behaviour.steps import Steps
@@ -95,6 +98,11 @@ def test_where_it_is_written(local: Shell) -> None:
     (local.cwd / "über uns#1?").mkdir()
     local("report", "t", "-o", "über uns#1?/p.html")
     _check_links(local, Page.read(local.cwd / "über uns#1?/p.html"), local.cwd / "über uns#1?")
+    deep = os.fsdecode(b"no \xff text")
+    (local.cwd / deep).mkdir()
+    local("m.py:check", "--args", "calls.jsonl", "--tag", "deep", "--results", deep, code=1, errors="surrogateescape")
+    local("report", "deep", "-o", "deep.html")
+    assert f"{quote(os.fsencode(deep))}/deep/outputs.jsonl" in Page.read(local.cwd / "deep.html").links
     done = local("report", "t", "--output", "-")
     _check_links(local, Page(done.stdout), local.cwd)
     assert not (local.path() / "report.html").exists()
@@ -199,6 +207,35 @@ def large(home: Path) -> None:
     shell.run("m.py:f", [{"x": x} for x in range(100_000)], "-q", code=1)
     spread(shell.path(), 200, 40.0)
     shell("report", "t")
+
+
+def test_what_does_not_fit(local: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With little room, all statuses are there, and of some components more: what failed, what took longest, others."""
+    from htrun.control import MapControl
+    from htrun.page.causes import causes_of
+    from htrun.page.measures import Measures
+    from htrun.page.table import Table
+    from htrun.page.timeline import timeline_of
+
+    local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(0.2 * (x == 5))\n    assert x % 50 != 3\n")
+    local.run("m.py:f", range(1000), code=1)
+    monkeypatch.setenv("HTRUN_DIR", str(local.home / "registry"))
+    map_ = MapControl.load("t", load())
+    map_.refresh()
+    measures = Measures.of(map_)
+    table = Table(map_, measures, timeline_of(map_, measures), causes_of(map_))
+    failed = set(range(3, 1000, 50))
+    for room, rows in ((20_000, range(1000, 1001)), (2_000, range(50, 999)), (-1, range(1))):
+        packed = table.pack(room)
+        page = Page(f'<script type="application/json" id="data">{json.dumps({"table": packed})}</script>')
+        assert room < 0 or sum(map(len, packed["columns"].values())) <= room
+        assert packed["rows"] in rows
+        assert [c for c, status in enumerate(page.statuses) if status == "ERRORED"] == sorted(failed)
+        if 0 < packed["rows"] < 1000:
+            kept = list(itertools.accumulate(page.numbers("component", 4)))
+            assert len(kept) == packed["rows"]
+            assert kept == sorted(kept)
+            assert failed | {5} <= set(kept)
 
 
 @pytest.mark.parametrize("number", [1, 2])
