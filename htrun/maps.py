@@ -410,7 +410,8 @@ class Map(Sequence[Any]):
         control = self._now()
         if control.has_ended:
             write_results(control)
-        return write_page(control, None if path is None else Path(path))
+        with control.guard():
+            return write_page(control, None if path is None else Path(path))
 
     @property
     def memory_usage(self) -> list[int]:

@@ -135,9 +135,12 @@ def _levels(
     for start, stop, number in _past_holds(events):
         held[scale.after(start)] += number
         held[scale.after(stop)] -= number
-    levels = {status: list(accumulate(changes[status]))[:BINS] for status in ComponentStatus}
-    others = [sum(at) for at in zip(*levels.values(), strict=True)]
-    levels[ComponentStatus.IDLE] = [max(0, len(map_) - number) for number in others]
+    levels = {status: list(accumulate(numbers))[:BINS] for status, numbers in changes.items()}
+    # Of a job that was held, components may have finished before; of what is left, nothing is told but that it waits.
+    for status in (ComponentStatus.HELD, ComponentStatus.IDLE):
+        known = levels.pop(status)
+        left = [max(0, len(map_) - sum(at)) for at in zip(*levels.values(), strict=True)]
+        levels[status] = left if status is ComponentStatus.IDLE else list(map(min, known, left))
     return {status: numbers for status, numbers in levels.items() if any(numbers)}
 
 
@@ -146,6 +149,7 @@ _TOLD_BY_EVENTS = (
     ComponentStatus.SUSPENDED,
     ComponentStatus.HELD,
     ComponentStatus.REMOVED,
+    ComponentStatus.ERRORED,  # without a record
 )
 
 
