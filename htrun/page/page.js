@@ -29,11 +29,12 @@
   };
   const amount = (code) => (code ? ((code - 1) % 900 + 100) * 10 ** (Math.floor((code - 1) / 900) - 8) : 0);
 
-  const [status, nodes, known, started, wall, memory, node, job, attempts, marks, cause, input, outcome] = await Promise.all([
+  const [status, nodes, known, started, wall, memory, node, job, attempts, marks, cause, input, failure, output] = await Promise.all([
     bytes("status"), lines("nodes"), numbers("component", 4), numbers("started", 2), numbers("wall", 2),
     numbers("memory", 2), numbers("node", 2), numbers("job", 4), bytes("attempts"), bytes("marks"), bytes("cause"),
-    lines("input"), lines("outcome"),
+    lines("input"), lines("failure"), lines("output"),
   ]);
+  const outcome = Array.from({ length: table.rows }, (_, at) => failure[at] || output[at] || "");
   running(started, 0xffff);
   running(job, -1);
   running(known, -1);
@@ -234,7 +235,7 @@
 
   const lacks = [];
   if (!isWhole) lacks.push(`more than the status is kept of ${number.format(table.rows)} components, among them those that did not complete, the slowest and the largest`);
-  for (const [name, what] of [["input", "inputs"], ["outcome", "outputs and errors"]]) {
+  for (const [name, what] of [["failure", "errors"], ["input", "inputs"], ["output", "outputs"]]) {
     const length = table.lengths[name];
     if (length === 0 && table.rows) lacks.push(`${what} are left out`);
     else if (length !== null) lacks.push(`${what} are cut to ${length} characters`);

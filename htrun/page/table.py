@@ -32,7 +32,7 @@ MAX_ROWS = 100_000
 _SOME_ROWS = 50_000
 _MAX_OTHERS = 25_000
 _MAX_EXTREME = 2_000
-_LENGTHS = (300, 150, 100, 75, 55, 40, 30, 20, 12)
+_LENGTHS = (300, 150, 100, 75, 55, 40, 30, 20)
 _LONG = 4 * _LENGTHS[0]
 _OTHER_CAUSE = 255
 _STEPS = 65_535
@@ -86,7 +86,8 @@ class Table:
                 break
             limit = int(_FEWER * len(rows))
         lengths = {}
-        for name, texts in (("input", self._inputs(rows)), ("outcome", self._outcomes(rows))):
+        failures, outputs = self._outcomes(rows)
+        for name, texts in (("failure", failures), ("input", self._inputs(rows)), ("output", outputs)):
             lengths[name], columns[name] = _fitting(texts, left)
             left -= len(columns[name])
         return {
@@ -147,19 +148,21 @@ class Table:
                 texts.append(_line(_call_text(display_input(call, files))))
         return texts
 
-    def _outcomes(self, rows: Sequence[int]) -> list[str]:
+    def _outcomes(self, rows: Sequence[int]) -> tuple[list[str], list[str]]:
+        """Return the errors, or reasons of holds, and the outputs of components; empty where there is none."""
         reasons = self._map.holds | self._map.removals
-        texts = []
-        for row, record in zip(rows, self._map.records.walk(rows), strict=True):
+        failures, outputs = [""] * len(rows), [""] * len(rows)
+        for place, (row, record) in enumerate(zip(rows, self._map.records.walk(rows), strict=True)):
             status = self._map.status_of(row)
             if status is ComponentStatus.COMPLETED and record is not None:
-                texts.append(_output(record))
+                outputs[place] = _output(record)
             elif status is ComponentStatus.ERRORED:
                 error = self._map.error(row, record)
-                texts.append(_line(f"{error['type']}: {error['message']}".encode("utf-8", "replace")))
+                summary = ": ".join(filter(None, (error["type"], error["message"])))
+                failures[place] = _line(summary.encode("utf-8", "replace"))
             else:
-                texts.append(_line(str(reasons.get(row, "")).encode("utf-8", "replace")))
-        return texts
+                failures[place] = _line(str(reasons.get(row, "")).encode("utf-8", "replace"))
+        return failures, outputs
 
 
 def _call_text(given: bytes) -> bytes:

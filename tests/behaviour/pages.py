@@ -89,6 +89,11 @@ class Page(HTMLParser):
         return result
 
     @property
+    def outcomes(self) -> list[str]:
+        """The output or error of each row."""
+        return [failure or output for failure, output in zip(self.lines("failure"), self.lines("output"), strict=True)]
+
+    @property
     def statuses(self) -> list[str]:
         """The status of each component."""
         return [self.table["statuses"][code] for code in self.column("status")]

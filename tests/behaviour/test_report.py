@@ -69,8 +69,8 @@ def test_the_page_of_a_map(shell: Shell) -> None:
     assert page.lines("nodes") == [node]
     assert f"{node} 20 ✕5 " in page.text
     assert page.lines("input")[5] == 'x=5, name="sample 5"'
-    assert page.lines("outcome")[5] == '{"twice":10}'
-    assert page.lines("outcome")[8] == "ValueError: no convergence after 8 steps"
+    assert page.outcomes[5] == '{"twice":10}'
+    assert page.outcomes[8] == "ValueError: no convergence after 8 steps"
     assert list(page.column("cause")) == [2 if x == 7 else 1 if x % 5 == 3 else 0 for x in range(20)]
     if shell.engine == "htcondor":
         assert "2 of up to 10 components, in cluster" in page.text
@@ -196,6 +196,7 @@ def test_a_large_map(once: Once) -> None:
     assert page.table["size"] == page.table["rows"] == 100_000
     assert page.lines("input")[99_999].startswith("x=99999")
     assert page.statuses.count("ERRORED") == 101
+    assert page.lines("failure")[3] == "AssertionError", "whatever else there is room for"
 
 
 def large(home: Path) -> None:
