@@ -61,6 +61,10 @@ bench-docs: set-up ## put the newest results of make bench, or those in FILE=...
 	@$(BIN)/python -m benchmarks.install
 	@$(BIN)/python -m benchmarks docs $(or $(FILE),$(lastword $(sort $(wildcard benchmarks/results/*Z.json))))
 
+.PHONY: pictures
+pictures: set-up ## make the pictures in docs/images anew, with the machine's Chromium
+	@$(BIN)/python -m tests.tools.report_pictures
+
 .PHONY: pool
 pool: python ## start the personal HTCondor pool that the tests use, unless it runs
 	@$(PYTHON) -m tests.tools.as_user pool-start

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
@@ -37,8 +38,8 @@ from htrun.transfers import TransferPath
 from htrun.words import printable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from htrun.records import Record
     from htrun.sequences import Timeout
@@ -395,6 +396,32 @@ class Map(Displayed, Sequence[Any]):
         """Yield the error reports of errored components."""
         for error in self.errors.values():
             yield error.report()
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write a page that shows the map, for a browser: one HTML file that needs nothing else.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            By default ``report.html`` in the map's directory. Links to the map's files are relative to it.
+
+        Returns
+        -------
+        pathlib.Path
+            Where it is.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        from htrun.page.build import write_page  # only now: it costs start-up time
+
+        control = self._now()
+        if control.has_ended:
+            write_results(control)
+        with control.guard():
+            return write_page(control, None if path is None else Path(path))
 
     @property
     def memory_usage(self) -> list[int]:

@@ -120,7 +120,7 @@ class ErrorReport:
         message = error["message"].strip().partition("\n")[0]
         return f"{error['type']}: {message}" if message else str(error["type"])
 
-    def text(self, traceback: Traceback = "auto", style: Callable[..., str] = plain) -> str:
+    def text(self, traceback: Traceback = "auto", style: Callable[..., str] = plain, columns: int | None = None) -> str:
         """Return the report.
 
         Parameters
@@ -129,6 +129,8 @@ class ErrorReport:
             ``auto`` shows source around each of the user's lines and the local variables, ``short`` a line of source a
             frame, ``line`` all on one line.
         style : callable
+        columns : int, optional
+            How wide rules are; by default as wide as the terminal.
         """
         if traceback == "no":
             return ""
@@ -137,11 +139,11 @@ class ErrorReport:
             where = f"{self._file(frames[-1])}:{frames[-1]['line']}: " if frames else ""
             return f"{where}{self.summary()} (component {self.component})"
         title = f"component {self.component}: {call_text(self.map_, self.component)}"
-        lines = [style(rule(title, "_"), fg="red", bold=True)]
+        lines = [style(rule(title, "_", columns), fg="red", bold=True)]
         lines += self._exception(self.error, traceback, style)
-        lines += self._printed()
+        lines += self._printed(columns)
         if traceback == "auto":
-            lines += self._scratch()
+            lines += self._scratch(columns)
         if self.record is not None:
             lines += failure_lines(self.record)
         lines.append(style(self._where(), dim=True))
@@ -187,19 +189,19 @@ class ErrorReport:
             yield from ("", "-- one of the exceptions in the group:")
             yield from self._exception(part, traceback, style)
 
-    def _printed(self) -> Iterator[str]:
+    def _printed(self, columns: int | None) -> Iterator[str]:
         for name in ("stdout", "stderr"):
             text = printed_end(self.record, name, f"'htrun {name} {self.map_.tag} {self.component}'")
             if text.strip():
-                yield rule(f"Captured {name}", "-")
+                yield rule(f"Captured {name}", "-", columns)
                 yield text.rstrip("\n")
 
-    def _scratch(self) -> Iterator[str]:
+    def _scratch(self, columns: int | None) -> Iterator[str]:
         before, after = ([], self.error.get("scratch", ())) if self.record is None else self.record.scratch()
         unchanged = ((after, "before the call and after it"),)
         for files, when in unchanged if before == after else ((before, "before the call"), (after, "after the call")):
             if files:
-                yield rule(f"Files in the scratch directory {when}", "-")
+                yield rule(f"Files in the scratch directory {when}", "-", columns)
                 for name, size in files:
                     yield f"{size:>12,}  {name}"
 

@@ -25,6 +25,7 @@ _LONG_SECONDS = 0.1
 """Of a component that took less, its part in what is around it is too small to say how many CPUs it used."""
 _SPARE_CPUS = 0.8
 """How many more CPUs than it asked for HTCondor lets a job use, by its own rule for that."""
+HEAD = ("", "requested", "min", "median", "95 %", "max", "exceeded")
 _BARS = 10
 _BLOCKS = "▏▎▍▌▋▊▉█"
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:(B|[KMGTPE])(?:i?B)?)?", re.IGNORECASE)
@@ -97,12 +98,18 @@ class MapUsage:
         return {"memory_mb": self.memory_mb, "disk_kb": self.disk_kb, "cpus": self.cpus}
 
     @property
+    def proposed_memory_mb(self) -> int | None:
+        """How much memory to ask for next time, in MB; None where nothing is known."""
+        memory = Spread.of(self.memory_mb.used)
+        return None if memory is None else sizing.memory_mb(memory.p95)
+
+    @property
     def proposal(self) -> dict[str, str]:
         """What to ask for next time, by option; without an option whose default will do."""
         proposed = {}
-        memory, disk, cpus = (Spread.of(measured.used) for measured in self.resources.values())
+        memory, disk, cpus = self.proposed_memory_mb, Spread.of(self.disk_kb.used), Spread.of(self.cpus.used)
         if memory is not None:
-            proposed["request_memory"] = f"{sizing.memory_mb(memory.p95)}MB"
+            proposed["request_memory"] = f"{memory}MB"
         if disk is not None and not sizing.is_usual_disk(disk.max):
             proposed["request_disk"] = f"{sizing.disk_mb(disk.max)}MB"
         if cpus is not None and round(cpus.p95) > 1:
@@ -119,6 +126,19 @@ class MapUsage:
             "cpu_efficiency": self.cpu_efficiency,
             "proposal": self.proposal,
         }
+
+    def proposed_options(self) -> str:
+        """Return the proposal as it is written on the command line."""
+        return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in self.proposal.items())
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table with ``HEAD`` for people, a resource of which something is known each."""
+        names = {"memory_mb": "memory, MB", "disk_kb": "disk, MB", "cpus": "CPUs"}
+        return [
+            (names[name], *_cells(measured, 1024 if name == "disk_kb" else 1))
+            for name, measured in self.resources.items()
+            if measured.used
+        ]
 
     def text(self, encoding: str) -> str:
         """Return it for people: a table, a histogram, and what to ask for next time.
@@ -137,22 +157,15 @@ class MapUsage:
         yield f"{self.tag}: what {finished} of {self.target} used"
         if not any(measured.used for measured in self.resources.values()):
             return
-        names = {"memory_mb": "memory, MB", "disk_kb": "disk, MB", "cpus": "CPUs"}
-        head = ("", "requested", "min", "median", "95 %", "max", "exceeded")
-        rows = [
-            (names[name], *_cells(measured, 1024 if name == "disk_kb" else 1))
-            for name, measured in self.resources.items()
-            if measured.used
-        ]
-        yield tabulate(rows, headers=head, disable_numparse=True, colalign=["left", *["right"] * (len(head) - 1)])
+        align = ["left", *["right"] * (len(HEAD) - 1)]
+        yield tabulate(self.rows(), headers=HEAD, disable_numparse=True, colalign=align)
         if self.cpu_efficiency is not None:
             yield f"CPU efficiency: {self.cpu_efficiency:.0%} of the CPUs that were requested"
         if self.memory_mb.used:
             yield f"memory of {count(len(self.memory_mb.used), self.of[:-1])}, MB:"
             yield from histogram(self.memory_mb.used, encoding)
-        asked = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in self.proposal.items())
-        if asked:
-            yield f"next time: {asked}"
+        if self.proposal:
+            yield f"next time: {self.proposed_options()}"
             yield "(a fifth more than what 95 % used of memory, and the most of disk; CPUs as 95 % used)"
 
 

@@ -15,7 +15,7 @@ from hypothesis import settings
 # Test modules are imported without a package (--import-mode=importlib), but the pool's tooling is one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.parts.fixtures import docker_images, http_server, https_server, s3, sandbox, sif
+from tests.parts.fixtures import chromium, docker_images, http_server, https_server, s3, sandbox, sif
 from tests.pool.fixtures import pool
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Once = Callable[[str, Callable[[Path], Any]], tuple[Path, Any]]
 
-__all__ = ["docker_images", "http_server", "https_server", "once", "pool", "s3", "sandbox", "sif"]
+__all__ = ["chromium", "docker_images", "http_server", "https_server", "once", "pool", "s3", "sandbox", "sif"]
 
 settings.register_profile("htrun", deadline=None)  # a busy machine is no failure
 settings.load_profile("htrun")

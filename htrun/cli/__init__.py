@@ -32,6 +32,7 @@ COMMANDS = {
     "stderr": "results",
     "components": "results",
     "usage": "usage",
+    "report": "report",
     "status": "manage",
     "why": "why",
     "wait": "manage",

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts import apptainer, docker, servers
+from tests.parts import apptainer, browser, docker, servers
 from tests.parts.errors import PartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
     from tests.parts.servers import S3, FileServer
     from tests.pool.pool import Pool
@@ -26,7 +28,7 @@ def required() -> bool:
 
 
 @contextmanager
-def needed(what: str) -> Iterator[None]:
+def needed(what: str, *, only_in_ci: bool = False) -> Iterator[None]:
     """Turn the lack of a part into a skip or a failure of the test."""
     try:
         yield
@@ -34,7 +36,7 @@ def needed(what: str) -> Iterator[None]:
         reason = f"no {what}: {error}"
     else:
         return
-    if required():
+    if os.environ.get("CI") == "true" if only_in_ci else required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 
@@ -81,6 +83,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """Return an S3 server of this test process's own, whose certificate the pool believes."""
     with needed("S3 server"), servers.s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a browser that shows its pages to nobody; CI installs it (.ci/run)."""
+    with needed("browser", only_in_ci=True), browser.start() as started:
+        yield started
 
 
 @pytest.fixture
