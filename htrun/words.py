@@ -23,3 +23,9 @@ def elapsed(moment: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
     return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a clock shows it: ``0:01:15``, ``26:00:00``."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"

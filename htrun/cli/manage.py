@@ -12,7 +12,7 @@ from htrun import __version__, reports
 from htrun.cli import complain, wants_color
 from htrun.cli.common import color_option, complete_tags, load_maps, look, select, selectors
 from htrun.cli.results import tell_notes
-from htrun.cli.terminal import Talk, exit_code, follow, show_live, show_summary, worst
+from htrun.cli.terminal import Talk, exit_code, follow, show_summary, worst
 from htrun.control import MapControl, delete_directory
 from htrun.engines.base import get_engine
 from htrun.exceptions import (
@@ -80,7 +80,9 @@ def status(
         return reports.status_json(rows, compact=format_ == "json_compact")
 
     if live:
-        show_live(text, settings.wait_time)
+        from htrun.cli.screen import show_table
+
+        show_table(text, settings.wait_time)
     else:
         click.echo(text(), color=color)
     return ExitCode.OK
