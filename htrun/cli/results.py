@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from htrun.view import MapView
 
 _POLL_SECONDS = 0.1
+_SAY_SECONDS = 1.0  # most of what it waits for is over sooner
 _FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv"}
 
 
@@ -177,27 +178,39 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
     return ExitCode.OK
 
 
-def _printed(tag: str, component: int, timeout: float | None, stream: str) -> ExitCode:
+def _printed(tag: str, component: int, timeout: float | None, stream: str, *, follow: bool) -> ExitCode:
+    from htrun.following import Following
+
     map_ = MapControl.load(tag, load())
     if not 0 <= component < len(map_):
         raise UsageError(f"map {tag!r} has no component {component}: it has 0 to {len(map_) - 1}")
-    deadline = None if timeout is None else time.monotonic() + timeout
+    following = Following(map_, component, stream)
+    now = began = time.monotonic()
+    waits, since, said = following.waits, now, False
     while True:
         active = map_.engine.is_working(map_.directory)
-        map_.refresh()
-        record = map_.records.get(component)
-        if record is not None:
-            sys.stdout.buffer.write(record.printed(stream))
+        new = b"".join(following.read(live=follow))
+        sys.stdout.buffer.write(new)
+        sys.stdout.buffer.flush()
+        if following.is_over:
             return ExitCode.OK
         status = map_.status_of(component)
         if not active or status.is_final or status is ComponentStatus.HELD:
             raise HtrunError(f"component {component} of {tag!r} is {status}: it has left no {stream}")
-        if deadline is not None and time.monotonic() >= deadline:
+        now = time.monotonic()
+        if timeout is not None and now >= began + timeout:
             raise TimeoutError(f"component {component} of {tag!r} is still {status} after {timeout:g} s")
-        time.sleep(_POLL_SECONDS)
+        if following.waits != waits:
+            waits, since, said = following.waits, now, False
+        if waits and not said and now >= since + _SAY_SECONDS:
+            said = True
+            click.echo(f"htrun: note: nothing of component {component} is to be seen yet: {waits}", err=True)
+        if not new:
+            time.sleep(_POLL_SECONDS)
 
 
 _component_argument = click.argument("component", type=int)
+_follow_option = click.option("-f", "--follow", is_flag=True, help="Show it as it comes, until the component ends.")
 _timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait for it; by default for ever."
 )
@@ -206,26 +219,28 @@ _timeout_option = click.option(
 @click.command()
 @tag_argument
 @_component_argument
+@_follow_option
 @_timeout_option
-def stdout(tag: str, component: int, timeout: float | None) -> ExitCode:
+def stdout(tag: str, component: int, follow: bool, timeout: float | None) -> ExitCode:
     """Show what a component printed to its standard output.
 
     \b
     Example:
-      htrun stdout scan 3
+      htrun stdout scan 3 --follow
     """
-    return _printed(tag, component, timeout, "stdout")
+    return _printed(tag, component, timeout, "stdout", follow=follow)
 
 
 @click.command()
 @tag_argument
 @_component_argument
+@_follow_option
 @_timeout_option
-def stderr(tag: str, component: int, timeout: float | None) -> ExitCode:
+def stderr(tag: str, component: int, follow: bool, timeout: float | None) -> ExitCode:
     """Show what a component printed to its standard error.
 
     \b
     Example:
-      htrun stderr scan 3
+      htrun stderr scan 3 --follow
     """
-    return _printed(tag, component, timeout, "stderr")
+    return _printed(tag, component, timeout, "stderr", follow=follow)

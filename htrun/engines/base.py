@@ -171,6 +171,13 @@ class Engine(Protocol):
         """Return the path of the map's event log, which need not be there."""
         ...
 
+    def scratch(self, directory: MapDirectory, job: JobState) -> Path | None:
+        """Return the scratch directory of the worker that a running job's components are in, None if it is not here.
+
+        What the component that runs prints is in the files ``stdout`` and ``stderr`` there.
+        """
+        ...
+
     def transfers(self, directory: MapDirectory) -> Mapping[int, Transfers]:
         """Return how long files were transferred for each job, where they were between machines. Raises HtrunError."""
         ...
