@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterable, Iterator
 
+    from htrun.records import Record
     from htrun.submissions import Submission
     from htrun.view import ComponentHold, MapView
 
@@ -83,7 +84,12 @@ def input_text(map_: MapView, component: int) -> str:
 def call_text(map_: MapView, component: int) -> str:
     """Return a component's call as Python would write it, shortened: ``measure('a.py', size=3)``."""
     name = map_.directory.info["target"]["reference"]["qualname"]
-    given = json.loads(input_text(map_, component))
+    return call_of(name, input_text(map_, component))
+
+
+def call_of(name: str, text: str | bytes) -> str:
+    """Return the call of a function with an input, given as JSON; see ``call_text``."""
+    given = json.loads(text)
     if isinstance(given, dict):
         inner = ", ".join(f"{key}={value!r}" for key, value in given.items())
     else:
@@ -98,12 +104,14 @@ class ErrorReport:
     ----------
     map_ : MapView
     component : int
+    record : Record, optional
+        Its record, where that was read already.
     """
 
-    def __init__(self, map_: MapView, component: int) -> None:
+    def __init__(self, map_: MapView, component: int, record: Record | None = None) -> None:
         self.map_ = map_
         self.component = component
-        self.record = map_.records.get(component)
+        self.record = record or map_.records.get(component)
         self.error = map_.error(component, self.record)
 
     def summary(self) -> str:

@@ -11,11 +11,11 @@ import click
 
 from htrun import reports, words
 from htrun.cli import can_redraw, wants_color
-from htrun.exceptions import ExitCode
+from htrun.exceptions import ExitCode, HtrunError
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TextIO
 
     from htrun.control import MapControl
@@ -201,6 +201,22 @@ def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = Fals
                     map_.stop(f"its map stopped after {words.count(max_failures, 'error')}")
     finally:
         progress.clear()
+
+
+def notifying(map_: MapControl, command: str | None, wait: Callable[[], ExitCode]) -> ExitCode:
+    """Wait for the end of a map and return what it means; then run a command, if any, unless that was interrupted."""
+    code = ExitCode.INTERRUPTED
+    try:
+        code = wait()
+    except HtrunError as error:
+        code = error.exit_code
+        raise
+    finally:
+        if command is not None and code is not ExitCode.INTERRUPTED:
+            from htrun.cli.ending import notify  # only now: hardly any run needs it
+
+            notify(map_, command, code)
+    return code
 
 
 def exit_code(map_: MapControl) -> ExitCode:

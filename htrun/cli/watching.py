@@ -83,7 +83,7 @@ class Watched:
             ended = time.time()
             if record is not None and "started" in record.data:
                 ended = record.data["started"] + record.data.get("wall_s", 0.0)
-            found.append(Error(ended, component, reports.ErrorReport(map_, component).summary()))
+            found.append(Error(ended, component, reports.ErrorReport(map_, component, record).summary()))
         self.errors = sorted(found)[-MAX_ERRORS:]
         self._errored = errored
 
