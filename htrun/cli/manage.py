@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from htrun import __version__, reports
-from htrun.cli import complain, wants_color
+from htrun.cli import can_redraw, complain, wants_color
 from htrun.cli.common import (
     color_option,
     complete_tags,
@@ -86,7 +86,11 @@ def status(
         chosen = select(settings, tags, patterns, all_=all_, default_all=True, quiet=live or format_ != "text")
         rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
         if format_ == "text":
-            return reports.status_table(rows, style, state=state, meta=meta)
+            # A terminal that cannot redraw is read out, perhaps: then tables are of no use.
+            columns = None if not sys.stdout.isatty() else reports.width() if can_redraw(sys.stdout) else 0
+            return reports.status_table(
+                rows, style if columns != 0 else reports.plain, state=state, meta=meta, columns=columns
+            )
         if format_ == "csv":
             return reports.status_csv(rows, state=state, meta=meta).removesuffix("\n")
         return reports.status_json(rows, compact=format_ == "json_compact")

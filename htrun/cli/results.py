@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from itertools import repeat
 from pathlib import Path
@@ -164,6 +165,8 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
     shown = list(map_.components_with(*(statuses or ComponentStatus)))
     records = map_.records.walk(shown) if verbose else repeat(None)
     transfers = map_.engine.transfers(map_.directory) if verbose else {}
+    reasons = map_.holds | map_.removals if verbose else {}
+    width = reports.width() - 1 if sys.stdout.isatty() else None
     for component, record in zip(shown, records, strict=False):
         status = map_.status_of(component).value
         line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
@@ -172,10 +175,24 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
             where, attempt = data.get("node", "unknown"), data.get("attempt", 1)
             line += f" {where} attempt {attempt} {data.get('wall_s', 0.0):.3f}s {data.get('memory_mb', 0):.0f}MB"
         click.echo(line, color=color)
+        if not verbose:
+            continue
+        facts = [f"reason     {reasons[component].reason}"] if component in reasons else []
+        if map_.status_of(component) is ComponentStatus.ERRORED:
+            facts.append(f"error      {reports.ErrorReport(map_, component, record).summary()}")
         if record is not None:
-            for fact in execution_lines(map_, component, record, transfers):
-                click.echo(f"    {fact}")
+            facts += execution_lines(map_, component, record, transfers)
+        for fact in facts:
+            click.echo(_wrapped(fact, width))
     return ExitCode.OK
+
+
+def _wrapped(fact: str, width: int | None) -> str:
+    """Return a fact as lines that fit a terminal of a width, as one where there is none."""
+    if width is None:
+        return f"    {fact}"
+    indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 15}
+    return textwrap.fill(fact, max(40, width), break_long_words=False, break_on_hyphens=False, **indents)  # type: ignore[arg-type]
 
 
 def _printed(tag: str, component: int, timeout: float | None, stream: str, *, follow: bool) -> ExitCode:

@@ -56,8 +56,9 @@ class Talk:
         return click.style(text, **style)
 
     def rule(self, title: str = "", character: str = "=", **style: Any) -> None:
-        """Print a line across the terminal."""
-        self.say(reports.rule(title, character), **style)
+        """Print a line across the terminal, a short one where it may be read out."""
+        columns = len(title) + 8 if self.stream.isatty() and not self.is_terminal else None
+        self.say(reports.rule(title, character, columns), **style)
 
     def update(self, text: str) -> None:
         """Show a line that the next one replaces; only on terminals."""
