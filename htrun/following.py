@@ -8,6 +8,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from htrun.records import Record
 from htrun.runner import wire
 from htrun.runner.printing import KEPT_BYTES
 from htrun.runner.records import component_of
@@ -27,9 +28,10 @@ _LEFT_OUT = re.compile(rb"\n\[htrun left out (\d+) bytes here[^\n]*\n")
 
 
 class _Place(NamedTuple):
-    """Where a component runs: in which job, in which scratch directory, after how many attempts that have failed."""
+    """Where a component runs: job, its directory, that of its worker, and how many attempts have failed there."""
 
     job: int
+    directory: Path
     scratch: Path
     failed: int
 
@@ -61,6 +63,7 @@ class Following:
         self._attempt = 0  # the one that is being followed
         self._position = 0  # how much of it was returned, as it was printed
         self._recorded: tuple[int, set[int]] = (0, set())
+        self._record: Record | None = None  # of which the map does not know yet
 
     def read(self, *, live: bool) -> Iterator[bytes]:
         """Look at the map, and yield what is new; of a component that runs not all at once.
@@ -71,7 +74,7 @@ class Following:
             Whether to look at a component that has not ended.
         """
         place = self._look(live=live)
-        record = self._map.records.get(self._component)
+        record = self._map.records.get(self._component) or self._record
         if record is not None:
             yield from self._ended([*record.failures(), record.data], record.directory)
             self.is_over = True
@@ -80,8 +83,7 @@ class Following:
             return
         if place.job != self._job:  # it begins anew, perhaps after having been vacated
             self._job, self._position = place.job, 0
-        directory = self._map.directory.job(self._records(place.job))
-        yield from self._ended(self._failures(directory), directory)
+        yield from self._ended(self._failures(place.directory), place.directory)
         new = self._peek(place.scratch / self._stream)
         # What was read is the component's if it still runs: it is taken away before the record is written.
         if new is not None and self._look(live=live) == place:
@@ -90,27 +92,30 @@ class Following:
 
     def _look(self, *, live: bool) -> _Place | None:
         """Look at the map; return where the component runs, if that can be seen and it is the one that runs there."""
-        self._map.refresh()
+        map_ = self._map
+        map_.refresh()
         self.waits = None
-        status = self._map.status_of(self._component)
-        state = self._map.job_of(self._component)
-        if not live or status.is_final or state is None or state.records is None:
+        status = map_.status_of(self._component)
+        state = map_.job_of(self._component)
+        if not live or status.is_final:
             return None
-        if status is not ComponentStatus.RUNNING:
+        if status is not ComponentStatus.RUNNING or state is None:
             self.waits = f"it is {status}"
             return None
-        scratch = self._map.engine.scratch(self._map.directory, state)
+        job = map_.job_number(self._component)
+        name = state.records or str(job)
+        scratch = map_.engine.scratch(map_.directory, name)
         if scratch is None:
             others = sum(stop - start for start, stop in state.components) - 1
             shared = f", which has {count(others, 'component')} besides it" if others else ""
             where = f" on {state.node}" if state.node else ""
             self.waits = f"it runs{where}; what it prints comes back when its job ends{shared}"
             return None
-        directory = self._map.directory.job(state.records)
+        directory = map_.directory.job(name)
         if self._running_in(state, directory) != self._component:
             self.waits = "its job runs others before it"
             return None
-        return _Place(self._map.job_number(self._component), scratch, len(self._failures(directory)))
+        return _Place(job, directory, scratch, len(self._failures(directory)))
 
     def _running_in(self, state: JobState, directory: Path) -> int | None:
         """Return which of a job's components runs: they do in their order, and it is the first that has not ended."""
@@ -122,19 +127,18 @@ class Following:
         return None
 
     def _read_recorded(self, directory: Path) -> set[int]:
-        """Return the components that have records in a job directory, of which the map does not know yet."""
+        """Return which components have records in a job directory, of which the map does not know yet."""
         with suppress(FileNotFoundError), (directory / wire.RECORDS).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if size != self._recorded[0]:
-                lines = (line for block in whole_lines(file) for line in block.splitlines())
-                self._recorded = size, set(map(component_of, lines))
+                found = set()
+                for line in (line for block in whole_lines(file) for line in block.splitlines()):
+                    found.add(component_of(line))
+                    if component_of(line) == self._component:
+                        self._record = Record(line, directory)
+                self._recorded = size, found
             return self._recorded[1]
         return set()
-
-    def _records(self, job: int) -> str:
-        state = self._map.job_of(self._component)
-        assert state is not None, "it runs"
-        return state.records or str(job)
 
     def _failures(self, directory: Path) -> list[dict[str, Any]]:
         """Return what became of attempts at the component in a job directory that have failed."""

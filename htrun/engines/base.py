@@ -171,10 +171,11 @@ class Engine(Protocol):
         """Return the path of the map's event log, which need not be there."""
         ...
 
-    def scratch(self, directory: MapDirectory, job: JobState) -> Path | None:
-        """Return the scratch directory of the worker that a running job's components are in, None if it is not here.
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
+        """Return the scratch directory of the worker that works a job now, None if it is not here.
 
-        What the component that runs prints is in the files ``stdout`` and ``stderr`` there.
+        The job is known by the name of its directory. What the component that runs prints is in the files ``stdout``
+        and ``stderr`` there.
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.behaviour.conftest import until
+from tests.behaviour.conftest import PATIENCE_S, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -63,7 +63,7 @@ def start(shell: Shell, function: str, *words: object, numbers: int = 1) -> None
 
 def follow(shell: Shell, stream: str, component: int, *words: object) -> subprocess.Popen[str]:
     """Follow a component."""
-    return shell.start(stream, "t", component, "-f", *words)
+    return shell.start(stream, "t", component, "-f", "--timeout", PATIENCE_S, *words)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -168,6 +168,7 @@ def run_and_follow(shell: Shell, *words: object) -> dict[str, Any]:
     assert process.stderr is not None
     while "runs on" not in said:
         said = process.stderr.readline()
+        assert said, "it has ended"
     for name in ("0.0", "0.1", "1.0", "1.1"):
         shell.write(name, "")
     return {"said": said, "shown": end_of(process)[0]}
@@ -191,6 +192,7 @@ def test_without_transfer_lines_are_shown_as_they_come(condor: Shell, component:
     assert line_of(process) == f"{component} line 0\n"
     condor.write(f"{component}.0", "")
     assert line_of(process) == f"{component} line 1\n"
-    for name in ("0.1", "1.0", "1.1"):
+    condor.write(f"{component}.1", "")
+    assert end_of(process)[0] == "the end"  # its job may go on
+    for name in ("0.0", "0.1", "1.0", "1.1"):
         condor.write(name, "")
-    assert end_of(process)[0] == "the end"

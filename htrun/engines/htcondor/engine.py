@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.engines.base import Action, Attribute, Resources, Transfers
-    from htrun.state import JobState
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -247,7 +246,7 @@ class HTCondorEngine:
         """Return the path of the map's event log; see ``Engine``."""
         return events_file(directory)
 
-    def scratch(self, directory: MapDirectory, job: JobState) -> Path | None:
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
         """Return that of a job without transfer, which runs in its directory; see ``Engine``.
 
         Others have theirs on the execute node. condor_tail shows only files there that a job names as its output, and
@@ -256,7 +255,7 @@ class HTCondorEngine:
         """
         if not is_in_place(directory.submit_options) or directory.info["options"].get("retries"):
             return None
-        return directory.job(job.records or "") / wire.SCRATCH
+        return directory.job(job) / wire.SCRATCH
 
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:
         """Return how long HTCondor has transferred files for each job; see ``Engine``."""

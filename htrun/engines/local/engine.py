@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from htrun.engines.base import Action, Attribute, Resources, Transfers
-    from htrun.state import JobState
     from htrun.store import MapDirectory
     from htrun.submissions import Ranges
 
@@ -95,9 +94,9 @@ class LocalEngine:
         """Return the path of the map's event log; see ``Engine``."""
         return event_log(directory)
 
-    def scratch(self, directory: MapDirectory, job: JobState) -> Path | None:
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
         """Return the scratch directory of the worker that a job is on; see ``Engine``."""
-        return directory.inner / wire.SCRATCH / str(int(job.records or 0) % MAX_WORKERS)
+        return directory.inner / wire.SCRATCH / str(int(job) % MAX_WORKERS)
 
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:  # noqa: ARG002 (see ``Engine``)
         """Return nothing: records say how long files were copied; see ``Engine``."""
