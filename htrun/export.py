@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from htrun.index import Run
+    from htrun.store import MapDirectory
     from htrun.view import ComponentHold, MapView
 
 Format = Literal["jsonl", "csv", "tsv"]
@@ -94,9 +95,9 @@ class Exporter:
     def _rows(self, chosen: frozenset[ComponentStatus], start: int, stop: int) -> Iterator[Row]:
         """Yield what is to be exported of a range of components."""
         components = list(self._map.components_with(*chosen, start=start, stop=stop))
-        inputs = self._inputs(components) if self._with_inputs else (None for _ in components)
+        given = inputs(self._map.directory, components) if self._with_inputs else (None for _ in components)
         with closing(self._map.records.walk(components)) as records:
-            for component, record, input_ in zip(components, records, inputs, strict=True):
+            for component, record, input_ in zip(components, records, given, strict=True):
                 row = self._row(component, record, input_)
                 if row is not None:
                     yield row
@@ -131,15 +132,6 @@ class Exporter:
         elif b',"nonfinite":' in record.line:
             self.nonfinite += record.data.get("nonfinite", 0)  # that it says so may also be in the output
         return Row(component, ComponentStatus.COMPLETED, output=output, reason=reason, input=input_)
-
-    def _inputs(self, components: Iterable[int]) -> Iterator[bytes]:
-        directory = self._map.directory
-        offsets = directory.offsets()
-        files = directory.files
-        with directory.calls.open("rb") as calls:
-            for component in components:
-                calls.seek(offsets[component])
-                yield display_input(calls.read(offsets[component + 1] - offsets[component] - 1), files)
 
     def write_jsonl(self, stream: Any) -> None:
         """Write an object a component to a binary stream."""
@@ -229,6 +221,15 @@ class Exporter:
             self.write_values(stream)
         else:
             self.write_jsonl(stream)
+
+
+def inputs(directory: MapDirectory, components: Iterable[int]) -> Iterator[bytes]:
+    """Yield what components were called with, as ``display_input`` shows it."""
+    offsets = directory.offsets()
+    with directory.calls.open("rb") as calls:
+        for component in components:
+            calls.seek(offsets[component])
+            yield display_input(calls.read(offsets[component + 1] - offsets[component] - 1), directory.files)
 
 
 def _dumps(value: Any) -> bytes:

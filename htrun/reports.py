@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import textwrap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -91,7 +92,12 @@ def input_text(map_: MapView, component: int) -> str:
 def call_text(map_: MapView, component: int) -> str:
     """Return a component's call as Python would write it, shortened: ``measure('a.py', size=3)``."""
     name = map_.directory.info["target"]["reference"]["qualname"]
-    given = json.loads(input_text(map_, component))
+    return call_of(name, input_text(map_, component))
+
+
+def call_of(name: str, text: str | bytes) -> str:
+    """Return the call of a function with an input, given as JSON; see ``call_text``."""
+    given = json.loads(text)
     if isinstance(given, dict):
         inner = ", ".join(f"{key}={value!r}" for key, value in given.items())
     else:
@@ -106,12 +112,14 @@ class ErrorReport:
     ----------
     map_ : MapView
     component : int
+    record : Record, optional
+        Its record, where that was read already.
     """
 
-    def __init__(self, map_: MapView, component: int) -> None:
+    def __init__(self, map_: MapView, component: int, record: Record | None = None) -> None:
         self.map_ = map_
         self.component = component
-        self.record = map_.records.get(component)
+        self.record = record or map_.records.get(component)
         self.error = map_.error(component, self.record)
 
     def summary(self) -> str:
@@ -302,31 +310,76 @@ def status_row(map_: MapView, *, state: bool, meta: bool) -> dict[str, Any]:
 
 
 def status_table(
-    rows: Iterable[dict[str, Any]], style: Callable[..., str] = plain, *, state: bool = True, meta: bool = True
+    rows: Iterable[dict[str, Any]],
+    style: Callable[..., str] = plain,
+    *,
+    state: bool = True,
+    meta: bool = True,
+    columns: int | None = None,
 ) -> str:
     """Return ``status_row`` of maps as a table for people; transient maps have a star before their tag.
 
-    The columns are there without any map too; ``state`` and ``meta`` are those of the rows.
+    The columns are there without any map too; ``state`` and ``meta`` are those of the rows. What is wider than a
+    terminal's columns becomes two tables, or some lines for each map, which is what there is for 0 columns.
     """
-    from tabulate import tabulate  # only now: it costs start-up time
-
-    columns = ["Tag"]
-    columns += [status.value for status in ComponentStatus.display_statuses()] if state else []
-    columns += ["Local Data", "Max Memory", "Max Runtime", "Total Runtime"] if meta else []
+    statuses = [status.value for status in ComponentStatus.display_statuses()] if state else []
     table = []
     for row in rows:
         cells = {"Tag": f"{'* ' if row['transient'] else ''}{row['tag']}"}
         for status, number in row.get("component_status_counts", {}).items():
-            cells[status] = style(str(number), fg=STATUS_COLORS.get(status)) if number else "0"
+            cells[status] = str(number)
         if "local_data" in row:
-            cells["Local Data"] = size_text(row["local_data"])
-            cells["Max Memory"] = size_text(row["max_memory"])
-            cells["Max Runtime"] = duration(row["max_runtime"])
-            cells["Total Runtime"] = duration(row["total_runtime"])
+            texts = (size_text(row["local_data"]), size_text(row["max_memory"]))
+            times = (duration(row["max_runtime"]), duration(row["total_runtime"]))
+            cells |= zip(_META, texts + times, strict=True)
         table.append(cells)
-    names = list(dict.fromkeys(name for cells in table for name in cells)) or columns
-    body = [[cells.get(name, "0") for name in names] for cells in table]
-    return tabulate(body, headers=names, disable_numparse=True, colalign=["left"] + ["right"] * (len(names) - 1))
+    names = list(dict.fromkeys(name for cells in table for name in cells)) or [
+        "Tag",
+        *statuses,
+        *(_META if meta else ()),
+    ]
+    whole = _tabulated(table, names, names, style)
+    if columns is None or _width_of(whole) <= columns:
+        return whole
+    parts = [[name for name in names[1:] if (name in _META) == last] for last in (False, True)]
+    short = {name: name.replace(" ", "\n") for name in names}
+    halves = [_tabulated(table, ["Tag", *part], map(short.get, ["Tag", *part]), style) for part in parts if part]
+    if max(map(_width_of, halves)) <= columns:
+        return "\n\n".join(halves)
+    return "\n".join(_status_lines(cells, columns) for cells in table)
+
+
+_META = ("Local Data", "Max Memory", "Max Runtime", "Total Runtime")
+_NO_BREAK = "\xa0"
+
+
+def _tabulated(
+    table: Iterable[dict[str, str]], names: Iterable[str], headings: Iterable[Any], style: Callable[..., str]
+) -> str:
+    from tabulate import tabulate  # only now: it costs start-up time
+
+    names = list(names)
+    body = [
+        [
+            style(text, fg=STATUS_COLORS.get(name)) if name in ComponentStatus.__members__ and text != "0" else text
+            for name, text in ((name, cells.get(name, "0")) for name in names)
+        ]
+        for cells in table
+    ]
+    aligned = ["left"] + ["right"] * (len(names) - 1)
+    return tabulate(body, headers=list(headings), disable_numparse=True, colalign=aligned)
+
+
+def _width_of(table: str) -> int:
+    return next(len(line) for line in table.splitlines() if not line.strip("- "))  # the line below the headings
+
+
+def _status_lines(cells: dict[str, str], columns: int) -> str:
+    """Return a map's row of the table as a headline, and below it what is not zero of the rest."""
+    parts = [f"{name} {text}" for name, text in cells.items() if name != "Tag" and text != "0"]
+    text = ", ".join(part.replace(" ", _NO_BREAK) for part in parts)
+    lines = textwrap.wrap(text, columns - 2) if columns > 30 else [text]
+    return "\n".join([cells["Tag"], *(f"  {line.replace(_NO_BREAK, ' ')}" for line in lines)])
 
 
 def status_json(rows: Iterable[dict[str, Any]], *, compact: bool = False) -> str:

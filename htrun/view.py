@@ -295,6 +295,16 @@ class MapView:
                             result[component] = ComponentHold(state.code, reason, state.subcode, component)
         return dict(sorted(result.items()))
 
+    def running(self) -> Iterator[tuple[str | None, list[int]]]:
+        """Yield where components run, None for this machine, and which do there: a job at a time."""
+        running = CODES[ComponentStatus.RUNNING]
+        for state in self._jobs.values():
+            if state.status is ComponentStatus.RUNNING:
+                spans = (range(start, stop) for start, stop in state.components)
+                components = [c for span in spans for c in span if self._codes[c] == running]
+                if components:
+                    yield state.node, components
+
     def job_of(self, component: int) -> JobState | None:
         """Return the latest job that a component was in, or None."""
         return self._jobs.get(self.job_number(component))

@@ -25,6 +25,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
 
 
+def clock(seconds: float) -> str:
+    """Return a duration as a clock shows it: ``0:01:15``, ``26:00:00``."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
+
+
 def moment(seconds: float) -> str:
     """Return a moment, in seconds since the epoch, in local time: ``2026-01-31 12:00:00``."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

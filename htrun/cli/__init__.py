@@ -34,6 +34,7 @@ COMMANDS = {
     "usage": "usage",
     "report": "report",
     "status": "manage",
+    "top": "top",
     "why": "why",
     "wait": "manage",
     "tags": "manage",
@@ -265,7 +266,15 @@ def complain(message: str) -> None:
 
 def wants_color(stream: TextIO) -> bool:
     """Tell whether a stream is a terminal whose user has nothing against colours (no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return can_redraw(stream) and not os.environ.get("NO_COLOR")
+
+
+def can_redraw(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which a line can take the place of another one.
+
+    With TERM=dumb, or none, all it gets is lines one after another, as a screen reader has it.
+    """
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _interrupt(*_: Any) -> None:

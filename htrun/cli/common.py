@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -114,6 +115,13 @@ def look(map_: MapControl) -> None:
         write_results(map_)
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ARG001
+    """Refuse the empty text, as the callback of an option."""
+    if value in ("", Path()):
+        raise click.BadParameter("it is empty")
+    return value
+
+
 def positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001
     """Refuse numbers below 1, as the callback of an option or argument."""
     if value is not None and value < 1:
@@ -138,6 +146,19 @@ class StatusType(_ParamType):
 
 status_option = click.option(
     "--status", "statuses", type=StatusType(), multiple=True, help="Only components in this status; repeatable."
+)
+
+notify_option = click.option(
+    "--notify",
+    metavar="COMMAND",
+    callback=not_empty,
+    help="Have the shell run this when the map has ended, with HTRUN_TAG, HTRUN_STATUS and more in its environment.",
+)
+junit_option = click.option(
+    "--junitxml",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=not_empty,
+    help="Write a report for continuous integration when the map has ended, a test case a component.",
 )
 
 color_option = click.option(

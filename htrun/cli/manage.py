@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from htrun import __version__, reports
-from htrun.cli import complain, wants_color
-from htrun.cli.common import color_option, complete_tags, load_maps, look, select, selectors
+from htrun.cli import can_redraw, complain, wants_color
+from htrun.cli.common import (
+    color_option,
+    complete_tags,
+    junit_option,
+    load_maps,
+    look,
+    notify_option,
+    select,
+    selectors,
+)
 from htrun.cli.results import tell_notes
-from htrun.cli.terminal import Talk, exit_code, follow, show_live, show_summary, worst
+from htrun.cli.terminal import Talk, exit_code, follow, notifying, show_summary, worst
 from htrun.control import MapControl, delete_directory
 from htrun.engines.base import get_engine
 from htrun.exceptions import (
@@ -30,7 +41,8 @@ from htrun.settings import Config, load
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from typing import Any
 
 
@@ -74,13 +86,19 @@ def status(
         chosen = select(settings, tags, patterns, all_=all_, default_all=True, quiet=live or format_ != "text")
         rows = list(_status_rows(settings, chosen, tags, known, state=state, meta=meta))
         if format_ == "text":
-            return reports.status_table(rows, style, state=state, meta=meta)
+            # A terminal that cannot redraw is read out, perhaps: then tables are of no use.
+            columns = None if not sys.stdout.isatty() else reports.width() if can_redraw(sys.stdout) else 0
+            return reports.status_table(
+                rows, style if columns != 0 else reports.plain, state=state, meta=meta, columns=columns
+            )
         if format_ == "csv":
             return reports.status_csv(rows, state=state, meta=meta).removesuffix("\n")
         return reports.status_json(rows, compact=format_ == "json_compact")
 
     if live:
-        show_live(text, settings.wait_time)
+        from htrun.cli.screen import show_table
+
+        show_table(text, settings.wait_time)
     else:
         click.echo(text(), color=color)
     return ExitCode.OK
@@ -107,8 +125,17 @@ def _status_rows(
 
 @click.command()
 @selectors
+@junit_option
+@notify_option
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) -> ExitCode:
+def wait(
+    tags: Sequence[str],
+    patterns: Sequence[str],
+    all_: bool,
+    junitxml: Path | None,
+    notify: str | None,
+    quiet: bool,
+) -> ExitCode:
     """Wait until maps have ended.
 
     They have when all components are completed, errored or held. A run whose process was killed is carried on.
@@ -118,23 +145,34 @@ def wait(tags: Sequence[str], patterns: Sequence[str], all_: bool, quiet: bool) 
       htrun wait scan && htrun collect scan > scan.jsonl
     """
     settings = load()
+    chosen = select(settings, tags, patterns, all_=all_)
     talk = Talk()
     codes = []
-    chosen = select(settings, tags, patterns, all_=all_)
-    for tag in chosen:
-        try:
-            codes.append(_wait(MapControl.load(tag, settings), talk, quiet=quiet, heading=len(chosen) > 1))
-        except KeyboardInterrupt:
-            talk.say(f"interrupted; {tag!r} goes on without us", fg="yellow")
-            return ExitCode.INTERRUPTED
-        except HtrunError as error:  # hinders no other
-            if not isinstance(error, TagNotFound) or tag in tags:
-                complain(str(error))
-                codes.append(error.exit_code)
+    with ExitStack() as stack:
+        add = None
+        if junitxml is not None:
+            from htrun import junit  # only now: it is seldom asked for
+
+            junit.prepare(junitxml)
+            add = stack.enter_context(junit.junit_file(junitxml))
+        for tag in chosen:
+            try:
+                map_ = MapControl.load(tag, settings)
+                wait_for = partial(_wait, map_, talk, quiet=quiet, heading=len(chosen) > 1, add=add)
+                codes.append(notifying(map_, notify, wait_for))
+            except KeyboardInterrupt:
+                talk.say(f"interrupted; {tag!r} goes on without us", fg="yellow")
+                return ExitCode.INTERRUPTED
+            except HtrunError as error:  # hinders no other
+                if not isinstance(error, TagNotFound) or tag in tags:
+                    complain(str(error))
+                    codes.append(error.exit_code)
     return worst(codes)
 
 
-def _wait(map_: MapControl, talk: Talk, *, quiet: bool, heading: bool) -> ExitCode:
+def _wait(
+    map_: MapControl, talk: Talk, *, quiet: bool, heading: bool, add: Callable[[MapControl], None] | None
+) -> ExitCode:
     with map_.guard():
         map_.refresh()
         reason = map_.carry_on()
@@ -145,6 +183,8 @@ def _wait(map_: MapControl, talk: Talk, *, quiet: bool, heading: bool) -> ExitCo
         code = exit_code(map_)
         if code is not ExitCode.INTERRUPTED:
             write_results(map_)
+            if add is not None:
+                add(map_)
         tell_notes(map_)
         if not quiet:
             if heading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from itertools import repeat
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from htrun.view import MapView
 
 _POLL_SECONDS = 0.1
+_SAY_SECONDS = 1.0  # most of what it waits for is over sooner
 _FORMATS: dict[str, Format] = {".csv": "csv", ".tsv": "tsv"}
 
 
@@ -163,6 +165,8 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
     shown = list(map_.components_with(*(statuses or ComponentStatus)))
     records = map_.records.walk(shown) if verbose else repeat(None)
     transfers = map_.engine.transfers(map_.directory) if verbose else {}
+    reasons = map_.holds | map_.removals if verbose else {}
+    width = reports.width() - 1 if sys.stdout.isatty() else None
     for component, record in zip(shown, records, strict=False):
         status = map_.status_of(component).value
         line = f"{component} {click.style(status, fg=reports.STATUS_COLORS.get(status)) if color else status}"
@@ -171,33 +175,59 @@ def components(tag: str, statuses: Sequence[ComponentStatus], verbose: bool, col
             where, attempt = data.get("node", "unknown"), data.get("attempt", 1)
             line += f" {where} attempt {attempt} {data.get('wall_s', 0.0):.3f}s {data.get('memory_mb', 0):.0f}MB"
         click.echo(line, color=color)
+        if not verbose:
+            continue
+        facts = [f"reason     {reasons[component].reason}"] if component in reasons else []
+        if map_.status_of(component) is ComponentStatus.ERRORED:
+            facts.append(f"error      {reports.ErrorReport(map_, component, record).summary()}")
         if record is not None:
-            for fact in execution_lines(map_, component, record, transfers):
-                click.echo(f"    {fact}")
+            facts += execution_lines(map_, component, record, transfers)
+        for fact in facts:
+            click.echo(_wrapped(fact, width))
     return ExitCode.OK
 
 
-def _printed(tag: str, component: int, timeout: float | None, stream: str) -> ExitCode:
+def _wrapped(fact: str, width: int | None) -> str:
+    """Return a fact as lines that fit a terminal of a width, as one where there is none."""
+    if width is None:
+        return f"    {fact}"
+    indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 15}
+    return textwrap.fill(fact, max(40, width), break_long_words=False, break_on_hyphens=False, **indents)  # type: ignore[arg-type]
+
+
+def _printed(tag: str, component: int, timeout: float | None, stream: str, *, follow: bool) -> ExitCode:
+    from htrun.following import Following
+
     map_ = MapControl.load(tag, load())
     if not 0 <= component < len(map_):
         raise UsageError(f"map {tag!r} has no component {component}: it has 0 to {len(map_) - 1}")
-    deadline = None if timeout is None else time.monotonic() + timeout
+    following = Following(map_, component, stream)
+    now = began = time.monotonic()
+    waits, since, said = following.waits, now, False
     while True:
         active = map_.engine.is_working(map_.directory)
-        map_.refresh()
-        record = map_.records.get(component)
-        if record is not None:
-            sys.stdout.buffer.write(record.printed(stream))
+        new = b"".join(following.read(live=follow))
+        sys.stdout.buffer.write(new)
+        sys.stdout.buffer.flush()
+        if following.is_over:
             return ExitCode.OK
         status = map_.status_of(component)
         if not active or status.is_final or status is ComponentStatus.HELD:
             raise HtrunError(f"component {component} of {tag!r} is {status}: it has left no {stream}")
-        if deadline is not None and time.monotonic() >= deadline:
+        now = time.monotonic()
+        if timeout is not None and now >= began + timeout:
             raise TimeoutError(f"component {component} of {tag!r} is still {status} after {timeout:g} s")
-        time.sleep(_POLL_SECONDS)
+        if following.waits != waits:
+            waits, since, said = following.waits, now, False
+        if waits and not said and now >= since + _SAY_SECONDS:
+            said = True
+            click.echo(f"htrun: note: nothing of component {component} is to be seen yet: {waits}", err=True)
+        if not new:
+            time.sleep(_POLL_SECONDS)
 
 
 _component_argument = click.argument("component", type=int)
+_follow_option = click.option("-f", "--follow", is_flag=True, help="Show it as it comes, until the component ends.")
 _timeout_option = click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait for it; by default for ever."
 )
@@ -206,26 +236,28 @@ _timeout_option = click.option(
 @click.command()
 @tag_argument
 @_component_argument
+@_follow_option
 @_timeout_option
-def stdout(tag: str, component: int, timeout: float | None) -> ExitCode:
+def stdout(tag: str, component: int, follow: bool, timeout: float | None) -> ExitCode:
     """Show what a component printed to its standard output.
 
     \b
     Example:
-      htrun stdout scan 3
+      htrun stdout scan 3 --follow
     """
-    return _printed(tag, component, timeout, "stdout")
+    return _printed(tag, component, timeout, "stdout", follow=follow)
 
 
 @click.command()
 @tag_argument
 @_component_argument
+@_follow_option
 @_timeout_option
-def stderr(tag: str, component: int, timeout: float | None) -> ExitCode:
+def stderr(tag: str, component: int, follow: bool, timeout: float | None) -> ExitCode:
     """Show what a component printed to its standard error.
 
     \b
     Example:
-      htrun stderr scan 3
+      htrun stderr scan 3 --follow
     """
-    return _printed(tag, component, timeout, "stderr")
+    return _printed(tag, component, timeout, "stderr", follow=follow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +13,11 @@ import click
 
 from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
-from htrun.cli.common import positive
+from htrun.cli.common import junit_option, not_empty, notify_option, positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
-from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
+from htrun.cli.terminal import Talk, exit_code, follow, notifying, show_durations, show_failures, show_summary
 from htrun.creation import MapRequest, asked_options, check_request, chosen_requests, create_map
 from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
@@ -51,19 +52,13 @@ class Whys(NamedTuple):
     requests: list[str]
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    if value == "":
-        raise click.BadParameter("it is empty")
-    return value
-
-
 @click.command()
 @click.argument("target", shell_complete=complete_files)
 @click.option(
     "--args",
     "source",
     metavar="FILE",
-    callback=_not_empty,
+    callback=not_empty,
     shell_complete=complete_files,
     help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
 )
@@ -91,7 +86,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--requirements",
     metavar="FILE",
-    callback=_not_empty,
+    callback=not_empty,
     shell_complete=complete_files,
     help="Packages to bring along; implies --delivery packaged.",
 )
@@ -107,7 +102,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--results",
     type=click.Path(file_okay=False),
-    callback=_not_empty,
+    callback=not_empty,
     default="results",
     show_default=True,
     help="Where the map's directory goes.",
@@ -129,6 +124,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     help="How error reports look.",
 )
 @click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest components, all for 0.")
+@junit_option
+@notify_option
 @click.option("-v", "--verbose", count=True, help="Show every component as it finishes.")
 @click.option("-q", "--quiet", is_flag=True, help="Show failures and the last line only.")
 def run(**options: Any) -> ExitCode:
@@ -146,7 +143,15 @@ def run(**options: Any) -> ExitCode:
     data_on_stdout = options["to_stdout"] or options["format_"] is not None
     if options["detach"] and data_on_stdout:
         raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
+    if options["detach"]:
+        for name in ("notify", "junitxml"):
+            if options[name] is not None:
+                raise UsageError(f"--detach leaves before the map has ended: 'htrun wait TAG --{name}' waits for it")
     _check_resuming(options)
+    if options["junitxml"] is not None and not options["collect_only"]:
+        from htrun import junit  # only now: it is seldom asked for
+
+        junit.prepare(options["junitxml"])
     talk = Talk(data_on_stdout=data_on_stdout)
     given = _given_delivery(options)
     named = given or settings.delivery
@@ -207,7 +212,8 @@ def run(**options: Any) -> ExitCode:
     if options["detach"]:
         return _leave(talk, map_)
     with map_.guard():
-        return _see_through(talk, map_, started, options, data_on_stdout=data_on_stdout)
+        see_through = partial(_see_through, talk, map_, started, options, data_on_stdout=data_on_stdout)
+        return notifying(map_, options["notify"], see_through)
 
 
 def _check_resuming(options: dict[str, Any]) -> None:
@@ -357,6 +363,11 @@ def _see_through(
     if exit_code(map_) is ExitCode.INTERRUPTED and not stopped_by_errors:
         return _interrupted(talk, map_)
     write_results(map_)
+    if options["junitxml"] is not None:
+        from htrun import junit
+
+        with junit.junit_file(options["junitxml"]) as add:
+            add(map_)
     tell_notes(map_)
     traceback: Traceback = options["tb"]
     show_failures(talk, map_, traceback)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from contextlib import closing
@@ -12,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from htrun import reports, words
-from htrun.cli import wants_color
-from htrun.exceptions import ExitCode
+from htrun.cli import can_redraw, wants_color
+from htrun.exceptions import ExitCode, HtrunError
 from htrun.state import ComponentStatus
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ class Talk:
 
     def __init__(self, *, data_on_stdout: bool = False) -> None:
         self.stream: TextIO = sys.stdout if sys.stdout.isatty() and not data_on_stdout else sys.stderr
-        self.is_terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb"  # those cannot redraw a line
+        self.is_terminal = can_redraw(self.stream)
 
     def say(self, text: str = "", **style: Any) -> None:
         """Print a line."""
@@ -58,8 +56,9 @@ class Talk:
         return click.style(text, **style)
 
     def rule(self, title: str = "", character: str = "=", **style: Any) -> None:
-        """Print a line across the terminal."""
-        self.say(reports.rule(title, character), **style)
+        """Print a line across the terminal, a short one where it may be read out."""
+        columns = len(title) + 8 if self.stream.isatty() and not self.is_terminal else None
+        self.say(reports.rule(title, character, columns), **style)
 
     def update(self, text: str) -> None:
         """Show a line that the next one replaces; only on terminals."""
@@ -124,8 +123,7 @@ class Progress:
         unfinished = self.map.unfinished
         seen = finished - (self._finished_before or 0)
         if seen and unfinished and elapsed > 2:
-            left = int(elapsed * unfinished / seen)
-            line += f", about {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+            line += f", about {words.clock(elapsed * unfinished / seen)} left"
         return line[: reports.width() - 1] if self.talk.is_terminal else line.rstrip()
 
     def _say(self, text: str, **style: Any) -> None:
@@ -206,47 +204,20 @@ def follow(map_: MapControl, talk: Talk, *, verbose: int = 0, quiet: bool = Fals
         progress.clear()
 
 
-def show_live(text: Callable[[], str], seconds: float) -> None:
-    """Show a text anew again and again in its own place, until Ctrl-C; elsewhere than on a terminal one after another.
-
-    Parameters
-    ----------
-    text : callable
-        Returns what to show.
-    seconds : float
-        How long to wait in between.
-    """
-    redraws = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    height = 0
+def notifying(map_: MapControl, command: str | None, wait: Callable[[], ExitCode]) -> ExitCode:
+    """Wait for the end of a map and return what it means; then run a command, if any, unless that was interrupted."""
+    code = ExitCode.INTERRUPTED
     try:
-        while True:
-            lines = text().splitlines()
-            if redraws:
-                size = shutil.get_terminal_size()
-                # What does not fit would scroll, and then be out of reach of the next redrawing.
-                lines = [_cut(line, size.columns - 1) for line in _fit(lines, size.lines - 1)]
-            up = f"\x1b[{height}A\r\x1b[J" if height else ""
-            click.echo(up + "\n".join(lines), color=True)
-            sys.stdout.flush()
-            height = len(lines) if redraws else 0
-            time.sleep(seconds)
-    except KeyboardInterrupt:
-        if redraws:
-            click.echo()  # the terminal shows ^C, and the prompt comes after it
-        return
+        code = wait()
+    except HtrunError as error:
+        code = error.exit_code
+        raise
+    finally:
+        if command is not None and code is not ExitCode.INTERRUPTED:
+            from htrun.cli.ending import notify  # only now: hardly any run needs it
 
-
-def _fit(lines: list[str], height: int) -> list[str]:
-    """Return the first lines, and how many there are below them."""
-    if len(lines) <= height:
-        return lines
-    shown = lines[: max(height - 1, 0)]
-    return [*shown, f"... {len(lines) - len(shown):,} more: name tags, or use -p GLOB"]
-
-
-def _cut(line: str, columns: int) -> str:
-    """Return the beginning of a line, which may have colours in it."""
-    return line if len(click.unstyle(line)) <= columns else click.unstyle(line)[:columns]
+            notify(map_, command, code)
+    return code
 
 
 def exit_code(map_: MapControl) -> ExitCode:

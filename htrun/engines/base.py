@@ -171,6 +171,14 @@ class Engine(Protocol):
         """Return the path of the map's event log, which need not be there."""
         ...
 
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
+        """Return the scratch directory of the worker that works a job now, None if it is not here.
+
+        The job is known by the name of its directory. What the component that runs prints is in the files ``stdout``
+        and ``stderr`` there.
+        """
+        ...
+
     def transfers(self, directory: MapDirectory) -> Mapping[int, Transfers]:
         """Return how long files were transferred for each job, where they were between machines. Raises HtrunError."""
         ...

@@ -11,6 +11,7 @@ import pytest
 
 from tests.behaviour.conftest import HTRUN, parse, until
 from tests.behaviour.programs import on_terminal
+from tests.behaviour.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -354,12 +355,23 @@ def test_a_live_table_says_what_it_does_not_show(local: Shell) -> None:
     calls = local.jsonl("in.jsonl", [1])
     for tag in ("a", "b", "c"):
         local("math:sqrt", "--args", calls, "--tag", tag, "--detach")
-    command = ("timeout", "-s", "INT", "3", str(HTRUN), "status", "--live")
-    shown = on_terminal(local, *command, LINES="5")[1]
-    assert "... 2 more" in shown
-    assert "\na " in shown
-    assert "\nb " not in shown
-    assert "more" not in on_terminal(local, *command, LINES="6")[1]
+    with Terminal(local, "status", "--live", "--no-meta", lines=4) as terminal:
+        terminal.until(lambda text: "... 2 more" in text, "it says how many more there are")
+        assert terminal.lines[2].startswith("a ")
+        terminal.resize(80, 5)
+        terminal.until(lambda text: "c " in text, "all are shown where there is room")
+        assert "more" not in terminal.text
+
+
+def test_a_live_table_stays_when_it_is_left(local: Shell) -> None:
+    """Ctrl-C leaves the terminal as it was, with the last table on it."""
+    local("math:sqrt", "--args", local.jsonl("in.jsonl", [1]), "--tag", "a", "--detach")
+    with Terminal(local, "status", "--live", "--no-meta") as terminal:
+        terminal.until(lambda text: "\na " in text, "the table is there")
+        terminal.type("\x03")
+        assert terminal.wait() == 0
+        assert terminal.is_as_before()
+        assert b"\r\na " in terminal.written.rpartition(b"\x1b[?1049l")[2]
 
 
 def test_version(local: Shell) -> None:

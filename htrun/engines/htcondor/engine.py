@@ -34,7 +34,8 @@ from htrun.engines.htcondor.pilot import Follower
 from htrun.engines.htcondor.rawlog import RawLog
 from htrun.exceptions import EngineError
 from htrun.logs import get_logger
-from htrun.options import cut
+from htrun.options import cut, is_in_place
+from htrun.runner import wire
 from htrun.submissions import Submission, join
 from htrun.words import count
 
@@ -244,6 +245,17 @@ class HTCondorEngine:
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
         return events_file(directory)
+
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
+        """Return that of a job without transfer, which runs in its directory; see ``Engine``.
+
+        Others have theirs on the execute node. condor_tail shows only files there that a job names as its output, and
+        what components print is none of them. Where components are tried again on other machines, nothing says which
+        one runs.
+        """
+        if not is_in_place(directory.submit_options) or directory.info["options"].get("retries"):
+            return None
+        return directory.job(job) / wire.SCRATCH
 
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:
         """Return how long HTCondor has transferred files for each job; see ``Engine``."""

@@ -10,6 +10,7 @@ from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
 from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, prepare, start, stop, usable_cpus
+from htrun.runner import wire
 from htrun.runner.hooks import checkpoint_path, saved
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class LocalEngine:
     def event_log(self, directory: MapDirectory) -> Path:
         """Return the path of the map's event log; see ``Engine``."""
         return event_log(directory)
+
+    def scratch(self, directory: MapDirectory, job: str) -> Path | None:
+        """Return the scratch directory of the worker that a job is on; see ``Engine``."""
+        return directory.inner / wire.SCRATCH / str(int(job) % MAX_WORKERS)
 
     def transfers(self, directory: MapDirectory) -> dict[int, Transfers]:  # noqa: ARG002 (see ``Engine``)
         """Return nothing: records say how long files were copied; see ``Engine``."""
