@@ -7,26 +7,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from htrun.cli.completion import complete_tags
 from htrun.control import MapControl
 from htrun.exceptions import HtrunError, TagNotFound, UsageError
 from htrun.export import write_results
-from htrun.settings import Config, load
 from htrun.state import ComponentStatus
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from htrun.settings import Config
+
     _ParamType = click.ParamType[ComponentStatus]
 else:
     _ParamType = click.ParamType  # generic since click 8.4
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-
-def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Return the tags that begin with what was typed."""
-    return [tag for tag in TagRegistry(load().tags).tags() if tag.startswith(incomplete)]
 
 
 tag_argument = click.argument("tag", shell_complete=complete_tags)

@@ -33,6 +33,21 @@ def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(incomplete, type="file")]
 
 
+def complete_args(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the maps that begin with what was typed after ``@``, or that the shell is to complete files."""
+    if not incomplete.startswith("@"):
+        return complete_files(ctx, param, incomplete)
+    return [CompletionItem(f"@{tag}") for tag in complete_tags(ctx, param, incomplete[1:])]
+
+
+def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the tags that begin with what was typed."""
+    from htrun.settings import load
+    from htrun.tags import TagRegistry
+
+    return [tag for tag in TagRegistry(load().tags).tags() if tag.startswith(incomplete)]
+
+
 def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Return the engines that begin with what was typed."""
     from htrun.engines.base import engine_names

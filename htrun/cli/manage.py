@@ -10,7 +10,8 @@ import click
 
 from htrun import __version__, reports
 from htrun.cli import complain, wants_color
-from htrun.cli.common import color_option, complete_tags, load_maps, look, select, selectors
+from htrun.cli.common import color_option, load_maps, look, select, selectors
+from htrun.cli.completion import complete_tags
 from htrun.cli.results import tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_live, show_summary, worst
 from htrun.control import MapControl, delete_directory

@@ -14,6 +14,7 @@ from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
+from htrun.cli.inputs import check_inputs, input_options, not_empty, read_calls
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
@@ -23,7 +24,6 @@ from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.input_files import InputFiles
-from htrun.inputs import InputsOptions, read, single
 from htrun.options import MapOptions, inherited_options
 from htrun.resume import resume
 from htrun.settings import load
@@ -34,7 +34,6 @@ from htrun.transfers import FileTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.columns import Columns
     from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
@@ -51,30 +50,9 @@ class Whys(NamedTuple):
     requests: list[str]
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    if value == "":
-        raise click.BadParameter("it is empty")
-    return value
-
-
 @click.command()
 @click.argument("target", shell_complete=complete_files)
-@click.option(
-    "--args",
-    "source",
-    metavar="FILE",
-    callback=_not_empty,
-    shell_complete=complete_files,
-    help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
-)
-@click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
-@click.option(
-    "--transfer",
-    multiple=True,
-    metavar="NAME",
-    help="Strings given to this parameter are files to bring along; repeatable.",
-)
-@click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
+@input_options
 @click.option(
     "--engine",
     metavar="NAME",
@@ -91,7 +69,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--requirements",
     metavar="FILE",
-    callback=_not_empty,
+    callback=not_empty,
     shell_complete=complete_files,
     help="Packages to bring along; implies --delivery packaged.",
 )
@@ -107,7 +85,7 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.option(
     "--results",
     type=click.Path(file_okay=False),
-    callback=_not_empty,
+    callback=not_empty,
     default="results",
     show_default=True,
     help="Where the map's directory goes.",
@@ -134,7 +112,8 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 def run(**options: Any) -> ExitCode:
     """Call TARGET once for each line of a file.
 
-    TARGET is module:function or path/to/file.py:function. Without --args it is called once, without arguments.
+    TARGET is module:function or path/to/file.py:function. Without --args or --scan it is called once, without
+    arguments.
 
     \b
     Example:
@@ -147,6 +126,7 @@ def run(**options: Any) -> ExitCode:
     if options["detach"] and data_on_stdout:
         raise UsageError("--detach leaves before there are results: collect them with 'htrun collect' later")
     _check_resuming(options)
+    check_inputs(options)
     talk = Talk(data_on_stdout=data_on_stdout)
     given = _given_delivery(options)
     named = given or settings.delivery
@@ -181,7 +161,7 @@ def run(**options: Any) -> ExitCode:
     check_request(request, settings)
     files = FileTable()
     taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
-    calls = _read_calls(target, options, files, taken, asked.columns)
+    calls = read_calls(target.function, options, files, taken, asked.columns, settings)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
     there, had_failed = None, True
@@ -265,23 +245,6 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
         columns=asked.columns,
         followed=not options["detach"],
     )
-
-
-def _read_calls(
-    target: Target, options: dict[str, Any], files: FileTable, taken: frozenset[str], columns: Columns
-) -> Iterator[bytes]:
-    inputs = InputsOptions(
-        format=options["input_format"],
-        transfer=frozenset(options["transfer"]),
-        detect=not options["no_transfer"],
-        taken=taken,
-        columns=columns,
-    )
-    if options["source"] is None:
-        if columns:
-            raise UsageError(f"a field of each input is to {columns.tasks[0]}, but there is no --args")
-        return iter([single(target.function)])
-    return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 
 
 def _relative(path: Path) -> str:
