@@ -74,10 +74,10 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
-        from htrun.cli.completion import complete_files
+        from htrun.cli.completion import complete_targets
 
-        files = [] if incomplete.startswith("-") else complete_files(ctx, self.params[0], incomplete)  # targets
-        return [*super().shell_complete(ctx, incomplete), *files]
+        targets = [] if incomplete.startswith("-") else complete_targets(ctx, self.params[0], incomplete)
+        return [*super().shell_complete(ctx, incomplete), *targets]
 
 
 def _names_command(args: Sequence[str], *, completing: bool) -> bool:

@@ -172,8 +172,16 @@ def tags(patterns: Sequence[str]) -> ExitCode:
 PARTS = ("map", "tag", "events", "logs", "inputs", "outputs", "errors", "run")
 
 
+def complete_parts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tags that begin with what was typed, and behind a colon the parts of a map."""
+    tag, colon, part = incomplete.partition(":")
+    if not colon:
+        return complete_tags(ctx, param, incomplete)
+    return [f"{tag}:{known}" for known in PARTS if known.startswith(part)]
+
+
 @click.command()
-@click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_tags)
+@click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_parts)
 def path(tag: str) -> ExitCode:
     """Show where a map is, or a part of it.
 

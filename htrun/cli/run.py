@@ -13,7 +13,7 @@ import click
 from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import positive
-from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
+from htrun.cli.completion import complete_deliveries, complete_engines, complete_files, complete_targets
 from htrun.cli.inputs import check_inputs, input_options, not_empty, read_calls
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
@@ -51,7 +51,7 @@ class Whys(NamedTuple):
 
 
 @click.command()
-@click.argument("target", shell_complete=complete_files)
+@click.argument("target", shell_complete=complete_targets)
 @input_options
 @click.option(
     "--engine",
