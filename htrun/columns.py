@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from htrun.exceptions import UsageError
 from htrun.options import component_value, option_key
 from htrun.remaps import check_destination, output_name
 from htrun.transfers import quoted
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -65,7 +65,7 @@ class Columns:
     def missing(self, names: Collection[str]) -> list[str]:
         """Return in words which fields are not there."""
         return [
-            f"no field {quoted(name)}{_similar(name, names)}, which is to {what}"
+            f"no field {quoted(name)}{did_you_mean(name, names)}, which is to {what}"
             for what, name in zip(self.tasks, self._names, strict=True)
             if name not in names
         ]
@@ -87,8 +87,3 @@ class Columns:
                 except UsageError as error:
                     problems.append(f"field {quoted(name)}: {error}")
         return problems
-
-
-def _similar(name: str, names: Collection[str]) -> str:
-    close = difflib.get_close_matches(name[:100], names, n=1)
-    return f" (did you mean {quoted(close[0])}?)" if close else ""

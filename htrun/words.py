@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def count(number: int, name: str) -> str:
@@ -23,3 +27,11 @@ def elapsed(moment: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
     return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return what to say behind a name that is not there: ``(did you mean 'x'?)`` after a space, or nothing."""
+    import difflib  # only now: mostly nothing is misspelt
+
+    close = difflib.get_close_matches(name[:100], list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "init": "init",
     "run": "run",
     "collect": "results",
     "errors": "results.map_errors",

@@ -13,6 +13,7 @@ from htrun.exceptions import HtrunError, TagNotFound, UsageError
 from htrun.export import write_results
 from htrun.state import ComponentStatus
 from htrun.tags import TagRegistry
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,7 +128,8 @@ class StatusType(_ParamType):
         try:
             return ComponentStatus(str(value).upper())
         except ValueError:
-            self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}", param, ctx)
+            hint = did_you_mean(str(value).upper(), ComponentStatus)
+            self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}{hint}", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG002
         return [click.shell_completion.CompletionItem(s) for s in ComponentStatus if s.startswith(incomplete.upper())]

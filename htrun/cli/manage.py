@@ -29,6 +29,7 @@ from htrun.exceptions import (
 from htrun.export import write_results
 from htrun.settings import Config, load
 from htrun.tags import TagRegistry
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,7 +206,7 @@ def path(tag: str) -> ExitCode:
         "run": directory.run_file,
     }
     if (part or "map") not in places:
-        raise UsageError(f"a map has no part {part!r}: there are {', '.join(places)}")
+        raise UsageError(f"a map has no part {part!r}{did_you_mean(part, places)}: there are {', '.join(places)}")
     click.echo(places[part or "map"])
     return ExitCode.OK
 
