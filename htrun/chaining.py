@@ -169,7 +169,11 @@ def _pickled_call(component: int, record: Record, encoder: Encoder) -> Iterator[
     pickled = record.pickled()
     assert pickled is not None, "it is pickled"
     outline = _Outline(io.BytesIO(pickled))
-    value = outline.load()
+    try:
+        value = outline.load()
+    except Exception as error:  # noqa: BLE001 (as pickle says of itself)
+        encoder.report(component, f"its output cannot be read: {type(error).__name__}: {error}")
+        return
     python = record.data.get("python")
     if outline.makes_code and pythons.differs(python):
         encoder.report(component, f"its output has byte code of Python {python}, which no other Python runs")
@@ -185,10 +189,9 @@ def _pickled_call(component: int, record: Record, encoder: Encoder) -> Iterator[
         encoder.report(component, problem)
     if problems:
         return
-    named = _named(arguments)
-    if binding.has_converters and is_exact(named):
-        # What is not exact in JSON was but the paths in it: they are files to bring along where a parameter takes some.
-        yield from jsonl_calls([(component, dumps(named))], encoder)
+    line = _with_names(arguments) if binding.has_converters else None
+    if line is not None:
+        yield from jsonl_calls([(component, line)], encoder)
         return
     if encoder.columns is not None and (not encoder.take_options(component, dict(arguments) if by_name else [])):
         return
@@ -196,6 +199,15 @@ def _pickled_call(component: int, record: Record, encoder: Encoder) -> Iterator[
         encoder.report(component, "its output has no JSON form, so that no option can be taken out of it")
         return
     yield dumps(base64.b64encode(_embed(pickled, value, by_name=by_name)).decode("ascii"))
+
+
+def _with_names(arguments: Any) -> bytes | None:
+    """Return arguments as a line of JSON, if nothing but paths keeps JSON from holding them, which are files there."""
+    try:
+        named = _named(arguments)
+        return dumps(named) if is_exact(named) else None
+    except (RecursionError, ValueError):  # nested too deeply, a cycle, or an integer of too many digits
+        return None
 
 
 def _named(value: Any) -> Any:
@@ -213,8 +225,7 @@ def _embed(pickled: bytes, value: Any, *, by_name: bool) -> bytes:
     A pickle is a program for a stack machine, whose last instruction, STOP, takes the value from the stack. In its
     place, so that frames keep their lengths, comes an instruction that goes on with the value.
     """
-    begin, body = pickled[:2], pickled[2:-1]
-    assert (begin[:1], pickled[-1:]) == (pickle.PROTO, pickle.STOP), "the runner writes protocol 5"
+    begin, body = pickled[:2], pickled[2:-1]  # the first of which is the protocol
     if by_name:
         return begin + pickle.EMPTY_LIST + body + pickle.TUPLE2 + pickle.STOP
     if type(value) in (list, tuple):
