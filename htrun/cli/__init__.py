@@ -241,7 +241,7 @@ def _call(args: Sequence[str]) -> Any:
     """Do what click's own ``main`` does, without its own ideas of exit codes: 1 for a closed pipe is one of them."""
     completion = os.environ.get("_HTRUN_COMPLETE")
     if completion:
-        from htrun.cli.completion import complete
+        from htrun.cli.shells import complete
 
         return complete(cli, completion)
     with cli.make_context("htrun", list(args)) as context:
