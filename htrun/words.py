@@ -15,6 +15,14 @@ def count(number: int, name: str) -> str:
     return f"{number:,} {name}{'s' * (number != 1)}"
 
 
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return what to say behind a name that is not there: ``(did you mean 'x'?)`` after a space, or nothing."""
+    import difflib  # only now: mostly nothing is misspelt
+
+    close = difflib.get_close_matches(name[:100], list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
 def elapsed(moment: float | None) -> str:
     """Return how long it is since a moment, in seconds since the epoch: ``40 s``, ``3 hours``."""
     seconds = max(0, int(time.time() - moment)) if moment is not None else 0
@@ -27,11 +35,3 @@ def elapsed(moment: float | None) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as pytest writes it: ``1.23s``, from a minute on with hours too: ``75.00s (0:01:15)``."""
     return f"{seconds:.2f}s" if seconds < 60 else f"{seconds:.2f}s ({timedelta(seconds=int(seconds))})"
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return what to say behind a name that is not there: ``(did you mean 'x'?)`` after a space, or nothing."""
-    import difflib  # only now: mostly nothing is misspelt
-
-    close = difflib.get_close_matches(name[:100], list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
