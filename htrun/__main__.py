@@ -1,5 +1,6 @@
 """The command ``htrun``, and ``python -m htrun``."""
 
+import gc
 import signal
 
 
@@ -7,6 +8,7 @@ def main() -> None:
     """Run the command."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it can say in words that it was interrupted
+    gc.disable()  # until everything is imported: there is no garbage before
     from htrun.cli import main as run
 
     run()

@@ -32,7 +32,8 @@ Default = Literal["error", "repr", "skip", "null"]
 _WORTH_CUTTING = 8  # components whose records follow each other
 _START = rb'"component":[0-9]+,"status":"COMPLETED"'
 _MIDDLE = (
-    rb',"attempt":[0-9]+,"node":"[^"\\\n]*","python":"[^"\\\n]*","started":[0-9.]+(?:,"[a-z_]+":[0-9.]+)*'
+    rb',"attempt":[0-9]+,"node":"[^"\\\n]*","python":"[^"\\\n]*","started":[0-9.]+,"wall_s":[0-9.]+,"cpu_s":[0-9.]+'
+    rb',"memory_mb":[0-9.]+(?:,"[a-z_]+":[0-9.]+)*'
     rb',"stdout":\[[0-9,]*\],"stderr":\[[0-9,]*\](?:,"pickle":"[^"\n]*")?'
 )
 _OBJECT = re.compile(rb"^(\{" + _START + rb")" + _MIDDLE + rb'(,"output":[^\n]*\n)', re.MULTILINE)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
     from htrun.targets import Target
 
-_SAMPLE = 2000
+_SAMPLE = 1000
 """Of how many components of a map the times are looked at: it takes some milliseconds, and quantiles need no more."""
 _WEIGHTY = 10
 """A map replaces what is known unless that is of more than so many times as many components."""

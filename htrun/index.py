@@ -7,7 +7,8 @@ import math
 import os
 import re
 from contextlib import closing
-from itertools import accumulate, groupby, pairwise
+from itertools import groupby, islice, pairwise
+from operator import sub
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from htrun.records import HEAD_BYTES, Record, read_usage
@@ -30,7 +31,9 @@ _FIRST_LETTER = bytes.maketrans(b"CE", bytes([COMPLETED, _ERRORED]))
 _BLOCKS_AT_ONCE = 8
 _FILES_AT_ONCE = 64
 
-_HEAD = re.compile(rb'^\{"component":([0-9]{1,18}),"status":"(CO|ER)', re.MULTILINE)
+_HEAD = re.compile(rb'\{"component":([0-9]{1,18}),"status":"(CO|ER)')
+_HEADS = re.compile(b"\n" + _HEAD.pattern)  # a line's beginning is found sooner by the newline than by "^"
+_COMPLETED_HEADS = re.compile(rb'\n\{"component":([0-9]{1,18}),"status":"CO')
 _FINISHED = re.compile(rb"[\x01\x02]")
 _PLAIN_USAGE = re.compile(
     rb'^\{"component":[0-9]+,"status":"[A-Z]+","attempt":[0-9]+,"node":"[^"\n]*","python":"[^"\n]*",'
@@ -134,23 +137,24 @@ class Records:
 
     def _take(self, name: str, block: bytes, position: int) -> None:
         """Take in whole lines, the first of which is at a position in the records of a job directory."""
-        heads = _HEAD.findall(block)
-        if len(heads) < block.count(b"\n"):
+        count = block.count(b"\n")
+        numbers = list(map(int, _COMPLETED_HEADS.findall(b"\n" + block)))
+        outcomes = bytes([COMPLETED]) * count
+        if len(numbers) < count:
+            heads = _HEADS.findall(b"\n" + block)
+            numbers = [int(number) for number, _ in heads]
+            outcomes = b"".join([outcome for _, outcome in heads])[::2].translate(_FIRST_LETTER)
+        if len(numbers) < count or max(numbers) >= len(self.outcomes):
             self._take_damaged(name, block, position)
             return
-        numbers = [int(number) for number, _ in heads]
-        if max(numbers) >= len(self.outcomes):
-            self._take_damaged(name, block, position)
-            return
-        outcomes = b"".join([outcome for _, outcome in heads])[::2].translate(_FIRST_LETTER)
-        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-            self._add(name, numbers[0], outcomes, position, block)
-            return
-        bounds = [place for place in range(1, len(numbers)) if numbers[place] != numbers[place - 1] + 1]
-        ends = list(accumulate([len(line) + 1 for line in block.split(b"\n")], initial=0))
-        for begin, end in pairwise([0, *bounds, len(numbers)]):
-            lines = block[ends[begin] : ends[end]]
-            self._add(name, numbers[begin], outcomes[begin:end], position + ends[begin], lines)
+        steps = map(sub, islice(numbers, 1, None), numbers)
+        bounds = [place for place, step in enumerate(steps, 1) if step != 1]
+        start = 0
+        for begin, end in pairwise([0, *bounds, count]):
+            last = block.index(b'\n{"component":%d,' % numbers[end - 1], start) if end > begin + 1 else start
+            stop = block.index(b"\n", last + 1) + 1
+            self._add(name, numbers[begin], outcomes[begin:end], position + start, block[start:stop])
+            start = stop
 
     def _take_damaged(self, name: str, block: bytes, position: int) -> None:
         """Take in lines some of which are no records: torn, with a later one appended, or of no component."""

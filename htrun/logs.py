@@ -65,6 +65,15 @@ def show_messages() -> None:
     _take_everything(logger)
 
 
+def stop_logging() -> None:
+    """Show no messages and write none, as before the first call of any of these."""
+    logger = logging.getLogger("htrun")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.addHandler(logging.NullHandler())
+
+
 def _take_everything(logger: logging.Logger) -> None:
     if logger.level == logging.NOTSET:
         logger.setLevel(_LEVEL)

@@ -17,7 +17,8 @@ from htrun.view import MapView
 
 def listen() -> None:
     """Run the map in the directory that standard input names to its end; do nothing if that names none."""
-    path = os.fsdecode(sys.stdin.buffer.read())
+    with open(0, "rb", closefd=False) as pipe:
+        path = os.fsdecode(pipe.read())
     if path:
         tell(MapDirectory(Path(path)))
         main(path)

@@ -23,10 +23,8 @@ _QUOTED_KEY = '"%s"' % PATH_KEY
 _parse = json.JSONDecoder().raw_decode
 
 
-def decode_call(
-    line: bytes, scratch: str, python: str | None = None
-) -> tuple[list[Any], dict[str, Any], list[tuple[str, str]]]:
-    """Return what a line of the file of calls says.
+def decode_call(line: bytes, scratch: str, python: str | None = None) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments in a line of the file of calls.
 
     Parameters
     ----------
@@ -41,20 +39,15 @@ def decode_call(
     -------
     args : list
     kwargs : dict
-    files : list of (str, str)
-        The id of each file to bring along, and where it lands, relative to `scratch`.
     """
     call = line.partition(b"\t")[0]
-    args, kwargs = parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name), python)
-    return args, kwargs, brought_files(line)
+    return parse_arguments(call.decode("utf-8"), lambda name: _path(scratch, name), python)
 
 
 def brought_files(line: bytes) -> list[tuple[str, str]]:
-    """Return the third of what ``decode_call`` does, without a look at the arguments."""
-    if b"\t" not in line:
-        return []
+    """Return the files that a line of the file of calls brings along: their ids, and where they land in scratch."""
     rest = line.partition(b"\t")[2]
-    return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))]
+    return [(identifier, name) for identifier, name in json.loads(rest.decode("utf-8"))] if rest else []
 
 
 def parse_arguments(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _signal
 import functools
-import operator
 import os
 import resource
 import signal
@@ -23,7 +22,9 @@ _SIGNALS = [
         *("SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGWINCH", "SIGXCPU", "SIGXFSZ"),
     )
 ]
-_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+_LIMITS = [
+    getattr(resource, "RLIMIT_" + name) for name in ("AS", "CORE", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC", "STACK")
+]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 QUICK_SECONDS = 0.001
@@ -31,20 +32,23 @@ QUICK_SECONDS = 0.001
 
 # Most functions take less time than these need with the conversions that Python puts around them.
 _get_handler = _signal.getsignal
-_variables: Any = getattr(os.environ, "_data", os.environ)
+_variables: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+_putenv, _umask, _setrlimit = os.putenv, os.umask, resource.setrlimit
 
 
-_CHANGING = (
-    (os, ("umask",)),
-    (signal, ("alarm", "setitimer", "pthread_sigmask")),
+_CHANGING: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (os, ("umask", "putenv", "unsetenv")),  # which os.environ calls
+    (os.environ, ("putenv", "unsetenv")),  # until Python 3.8
+    (signal, ("signal", "alarm", "setitimer", "pthread_sigmask")),
     (resource, ("setrlimit", "prlimit")),
+    (sys, ("setrecursionlimit",)),
 )
 _noticed: list[str] = []
 """The functions that were called since everything was put back."""
 
 
 def watch() -> None:
-    """Notice calls of the functions that change what only the system knows of a process."""
+    """Notice calls of the functions that change a process."""
     for module, names in _CHANGING:
         for name in names:
             if hasattr(module, name):
@@ -60,12 +64,18 @@ def _noticing(function: Callable[..., Any]) -> Callable[..., Any]:
     return notice
 
 
+def set_variable(name: bytes, value: bytes) -> None:
+    """Set an environment variable that ``ProcessState`` leaves alone, without being noticed."""
+    _putenv(name, value)
+    _variables[name] = value
+
+
 class ProcessState:
     """Signal handlers, timers, limits, the umask, environment variables, ``sys.path`` and the like, as they are now.
 
     Parameters
     ----------
-    free : str
+    free : bytes
         An environment variable that may have any value.
 
     Attributes
@@ -74,14 +84,13 @@ class ProcessState:
         Whether a function has changed for good what later ones would suffer from.
     """
 
-    def __init__(self, free: str) -> None:
+    def __init__(self, free: bytes) -> None:
         self.is_spoiled = False
         self._handlers = list(map(_get_handler, _SIGNALS))
         self._umask = os.umask(0o077)
         os.umask(self._umask)
-        self._free = os.fsencode(free) if _variables is not os.environ else free
+        self._free = free
         self._variables = dict(_variables)
-        self._environ = dict(os.environ)
         self._mask = _signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._limits = list(map(resource.getrlimit, _LIMITS))
         self._argv = list(sys.argv)
@@ -90,10 +99,10 @@ class ProcessState:
         _noticed.clear()
 
     def restore(self, seconds: float) -> None:
-        """Put everything back; it takes a few microseconds, since mostly nothing has changed.
+        """Put everything back.
 
-        What only the system knows is left alone after a quick function that has called none of Python's functions for
-        it (``watch``): asking for it would take longer than many functions do.
+        What Python knows of the process is changed by its own functions only, whose calls are noticed (``watch``). What
+        the system knows may be changed past them as well: but to ask for that would take longer than many functions do.
 
         Parameters
         ----------
@@ -102,19 +111,12 @@ class ProcessState:
         """
         if _noticed or seconds > QUICK_SECONDS:
             self._restore_what_the_system_knows()
-        if not all(map(operator.is_, map(_get_handler, _SIGNALS), self._handlers)):
-            for number, handler in zip(_SIGNALS, self._handlers):
-                if handler is not None and _get_handler(number) is not handler:
-                    signal.signal(number, handler)
-        self._variables[self._free] = _variables.get(self._free)
-        if _variables != self._variables:
-            os.environ.clear()
-            os.environ.update(self._environ)
-            time.tzset()
-        sys.argv[:] = self._argv
+        if _noticed:
+            self._restore_what_python_knows()
+        if sys.argv != self._argv:
+            sys.argv[:] = self._argv
         if sys.path != self._path:
             sys.path[:] = self._path
-        sys.setrecursionlimit(self._recursion_limit)
 
     def _restore_what_the_system_knows(self) -> None:
         for timer in _TIMERS:
@@ -123,8 +125,19 @@ class ProcessState:
         if list(map(resource.getrlimit, _LIMITS)) != self._limits:
             for limit, value in zip(_LIMITS, self._limits):
                 try:
-                    resource.setrlimit(limit, value)
+                    _setrlimit(limit, value)
                 except (OSError, ValueError):
                     self.is_spoiled = True  # the hard limit was lowered
-        os.umask(self._umask)
+        _umask(self._umask)
+
+    def _restore_what_python_knows(self) -> None:
+        for number, handler in zip(_SIGNALS, self._handlers):
+            if handler is not None and _get_handler(number) is not handler:
+                signal.signal(number, handler)
+        self._variables[self._free] = _variables.get(self._free, b"")
+        if _variables != self._variables:
+            os.environ.clear()
+            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._variables.items()})
+            time.tzset()
+        sys.setrecursionlimit(self._recursion_limit)
         _noticed.clear()

@@ -10,6 +10,8 @@ from .files import remove_tree
 
 _LONG_AGO = 946684800  # of 2000: the time of a directory that nothing has happened in
 _NUMBER = 300
+_JUST_NOW = 0.001  # seconds in which nothing else is likely to have removed it
+_clock = time.perf_counter
 
 
 def component_scratch(scratch: str) -> str:
@@ -37,7 +39,7 @@ class Scratch:
     def enter(self) -> None:
         """Be in the directory, which something that an earlier component has left running may have removed."""
         try:
-            if os.fstat(self._fd).st_nlink:
+            if _clock() - self._looked < _JUST_NOW or os.fstat(self._fd).st_nlink:
                 os.fchdir(self._fd)
                 return
         except OSError:  # a function has closed it
@@ -54,6 +56,7 @@ class Scratch:
             status = os.fstat(self._fd)
         except OSError:
             return True
+        self._looked = _clock()
         unused = self._unused
         return (
             status.st_mtime_ns != unused.st_mtime_ns
@@ -77,3 +80,4 @@ class Scratch:
         os.utime(self.path, (time.time(), _LONG_AGO))
         self._fd = out_of_the_way(os.open(self.path, os.O_RDONLY), _NUMBER)
         self._unused = os.fstat(self._fd)
+        self._looked = _clock()

@@ -9,6 +9,7 @@ import struct
 
 from . import wire
 from .capture import file_size
+from .failures import WORKER_FAILED
 
 TYPE_CHECKING = False  # see htrun.runner
 if TYPE_CHECKING:
@@ -127,13 +128,17 @@ class Slot:
         self.board.end()
         self.pid = os.fork()
         if self.pid == 0:
-            os.setpgid(0, 0)
-            signal.set_wakeup_fd(-1)
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            _close_all_but(command_end, reply_end)
-            work(command_end, reply_end)
-            os._exit(0)
+            code = WORKER_FAILED
+            try:
+                os.setpgid(0, 0)
+                signal.set_wakeup_fd(-1)
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_DFL)
+                _close_all_but(command_end, reply_end)
+                work(command_end, reply_end)
+                code = 0
+            finally:
+                os._exit(code)  # whatever happens: going on would be to do what is the parent's
         os.close(command_end)
         os.close(reply_end)
         os.set_blocking(self.replies, False)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import time
 
+_QUICK_SECONDS = 0.0001
+"""Only of a component that took longer the system is asked for more than processor time: that takes microseconds."""
+_STALE_SECONDS = 0.005
+"""After so much processor time it is asked again in any case."""
 _FORGET_SECONDS = 0.001
 """Forgetting a peak takes some microseconds, which is little for a component that took longer than this."""
 _RISE_KIB = 100
 """A peak that has risen by less is not worth them; records have a tenth of a MiB."""
 
 
+_clock = time.process_time
+_MIB = 1 << 20 if sys.platform == "darwin" else 1 << 10
+"""A MiB in the units of ``ru_maxrss``."""
+
+
 def mebibytes(maxrss: float) -> float:
-    """Return a ``ru_maxrss`` in MiB: it is in bytes on macOS, in KiB elsewhere."""
-    return maxrss / 1048576 if sys.platform == "darwin" else maxrss / 1024
+    """Return a ``ru_maxrss`` in MiB."""
+    return maxrss / _MIB
 
 
 class Meter:
@@ -25,17 +35,22 @@ class Meter:
 
     def start(self) -> None:
         """Count from here on: what came before does not."""
-        self._forgets = _forget_peak()
+        self._forget()
         own = resource.getrusage(resource.RUSAGE_SELF)
-        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._cpu = _seconds(own) + _seconds(self._children)
         self._base = own.ru_maxrss
+        self._peak = mebibytes(own.ru_maxrss)
         self._signs = own.ru_minflt, own.ru_nvcsw
+        self.skip_time()
+
+    def _forget(self) -> None:
+        self._forgets = _forget_peak()
+        self._base = 0  # not known, until it is asked for
 
     def skip_time(self) -> None:
         """Count processor time from here on; of memory, what came before does count."""
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._cpu = _seconds(resource.getrusage(resource.RUSAGE_SELF)) + _seconds(self._children)
+        self._cpu = _clock()
+        self._due = self._cpu + _STALE_SECONDS
 
     def read(self, seconds: float) -> tuple[float, float]:
         """Return what was used since the last time, and count from here on.
@@ -50,24 +65,32 @@ class Meter:
         cpu : float
             Processor time in seconds.
         memory : float
-            What the largest process had of memory at the most, in MiB. It is too high, never too low, where the kernel
-            only knows the peak of all times: of children, where a component before had a larger one, and of this
-            process, where a component that was over in no time has found memory that one before it has left.
+            What the largest process had of memory at the most, in MiB. It is too high where the kernel only knows the
+            peak of all times: of children, where a component before had a larger one, and of this process, where a
+            component that was over in no time has found memory that one before it has left. It is too low by no more
+            than a component can take in a tenth of a millisecond, which is about a MiB.
         """
+        cpu = _clock()
+        used = cpu - self._cpu
+        self._cpu = cpu
+        if seconds < _QUICK_SECONDS and cpu < self._due:
+            return used, self._peak
         own = resource.getrusage(resource.RUSAGE_SELF)
         before = self._children
         signs = own.ru_minflt, own.ru_nvcsw
         if signs != self._signs:  # no process is started without a page fault, or without waiting for vfork(2)
             self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = _seconds(own) + _seconds(self._children)
-        used = cpu - self._cpu
+            used += _seconds(self._children) - _seconds(before)
         peak = own.ru_maxrss
         if self._children.ru_minflt != before.ru_minflt:  # some have ended meanwhile
             peak = max(peak, self._children.ru_maxrss)
-        if self._forgets and (own.ru_maxrss - self._base > _RISE_KIB or seconds > _FORGET_SECONDS):
+        self._peak = mebibytes(own.ru_maxrss)
+        self._signs = signs
+        self._due = cpu + _STALE_SECONDS
+        if self._forgets and seconds > _FORGET_SECONDS:
+            self._forget()
+        elif self._forgets and own.ru_maxrss - self._base > _RISE_KIB:
             self.start()
-        else:
-            self._cpu, self._signs = cpu, signs
         return used, mebibytes(peak)
 
 

@@ -11,7 +11,7 @@ from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
-from .process import QUICK_SECONDS, ProcessState, watch
+from .process import QUICK_SECONDS, ProcessState, set_variable, watch
 from .scratch import Scratch, component_scratch
 from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
+
+_COMPONENT_VARIABLE = wire.COMPONENT_VARIABLE.encode("ascii")
 
 DONE = b"."
 FAILED = b"E"
@@ -121,7 +123,7 @@ class Worker:
         """Run one component and append its record; return what to answer of it."""
         started = time.time()
         self.board.begin(component, started)
-        os.environ[wire.COMPONENT_VARIABLE] = str(component)
+        set_variable(_COMPONENT_VARIABLE, b"%d" % component)
         self.place.component = component
         encoded: values.Encoded | None = None
         error: dict[str, Any] | None = None
@@ -130,7 +132,8 @@ class Worker:
         try:
             self.scratch.enter()
             brought = brought_files(call)
-            self._bring(brought)
+            if brought:
+                self._bring(brought)
             if component in self.saved:
                 hooks.restore(self.place.checkpoint, self.scratch.path)
             if brought or component in self.saved:
@@ -139,7 +142,7 @@ class Worker:
                 notes.append(',"scratch_before":' + json.dumps(failures.list_scratch(self.scratch.path)))
             function = self.function or self._load()
             # Only now: it may need the modules of the function.
-            args, kwargs, _ = decode_call(call, self.scratch.path, self.spec.python)
+            args, kwargs = decode_call(call, self.scratch.path, self.spec.python)
             tick = time.perf_counter()
             result = function(*args, **kwargs) if self.alarm is None else self.alarm.call(function, args, kwargs)
             wall = time.perf_counter() - tick
@@ -304,7 +307,7 @@ class Worker:
             self.meter.skip_time()  # a component's own begins with its call
             if self.alarm is not None:
                 self.alarm.install()
-            self.process = ProcessState(free=wire.COMPONENT_VARIABLE)
+            self.process = ProcessState(free=_COMPONENT_VARIABLE)
         except BaseException as error:
             self.load_error = (
                 error,

@@ -21,7 +21,7 @@ from htrun.cli import main
 
 CHANGES = {
     *("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.link", "os.symlink"),
-    *("fcntl.flock", "subprocess.Popen", "os.utime"),
+    *("fcntl.flock", "subprocess.Popen", "os.fork", "os.utime"),
 }
 ELSEWHERE = ("/dev/", os.path.join(tempfile.gettempdir(), "tmp"), "module.pyc")  # where byte code is made
 CALLS = {"fsync", "_schedd_submit"}
@@ -46,7 +46,7 @@ class Killer:
                 return
         elif event not in CHANGES:
             return
-        what = str(arguments[0])
+        what = str(arguments[0]) if arguments else ""
         if not what.startswith(ELSEWHERE):
             self.step(f"{event} {what}")
 

@@ -63,7 +63,7 @@ def test_a_command_killed_at_each_of_its_steps(shell: Shell) -> None:
     first = "." if shell.engine == "local" else "maps-N/t-N/.htrun/submissions.jsonl"
     options = ["--args", calls, "--no-transfer", "--chunk-size", NUMBER, "--detach", "-q"]
     steps = kill_at_each_step(shell, first, "m.py:f", *options, "--tag", "t-N", "--results", "maps-N")
-    assert {"fsync", "_schedd_submit" if shell.engine == "htcondor" else "subprocess.Popen"} <= {
+    assert {"fsync", "_schedd_submit" if shell.engine == "htcondor" else "os.fork"} <= {
         step.split(" ")[0] for step in steps
     }
     tags = set(shell("tags").lines)

@@ -210,6 +210,31 @@ def test_limits_lowered_for_good_are_none_for_the_next_attempt(local: Shell) -> 
     assert others == [first, first]
 
 
+SILENCED = """
+import os
+import resource
+import time
+
+def f(role, path):
+    if role == "silenced":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        os.symlink("anything", path)
+        return "what cannot be written"
+    while not os.path.lexists(path):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    return "done"
+"""
+
+
+def test_a_worker_that_cannot_even_say_why_it_ends(local: Shell) -> None:
+    """A worker that can write nothing any more ends by itself, and no other one with it."""
+    local.write("m.py", SILENCED)
+    calls = [[role, str(local.cwd / "link")] for role in ("waits", "silenced")]
+    local.run("m.py:f", calls, "--workers", 2, "--no-transfer", code=1)
+    take_census(local, ["done", Errored("ProcessDied")])
+
+
 def test_one_crash_in_a_hundred_loses_exactly_that_one(shell: Shell) -> None:
     """With one SIGSEGV in a hundred components and no options, each of the others has its result."""
     shell.write(

@@ -411,7 +411,7 @@ def test_counts_say_how_many_failed(shared: Shared) -> None:
 def test_nothing_that_components_started_outlives_the_map(shared: Shared) -> None:
     """Processes and threads that components leave behind are gone when the map ends."""
     _, result = shared("zoo", run_zoo)
-    assert [words for words in result["left"] if "1234" in words or "supervise" in words] == []
+    assert [words for words in result["left"] if "1234" in words or "--args" in words] == []
 
 
 def test_a_failing_import_is_every_components_error(shell: Shell) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from htrun.encoder import InputsOptions
 from htrun.exceptions import BadInputs, EmptyMap, UsageError
 from htrun.inputs import encode_call, read, single
-from htrun.runner.calls import decode_call
+from htrun.runner.calls import brought_files, decode_call
 from htrun.transfers import FileTable
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ def test_files(
     """Files are found, and the function gets the paths where they land."""
     table = FileTable()
     (wire,) = encoded(line.encode(), function, files=table, directory=data, **options)
-    args, kwargs, brought = decode_call(wire, SCRATCH)
+    args, kwargs = decode_call(wire, SCRATCH)
+    brought = brought_files(wire)
     assert (kwargs or args) == call
     assert [name for _, name in brought] == files
     assert [identifier for identifier, _ in brought] == [file.id for file in table]
@@ -358,13 +359,16 @@ def test_encode_call(args: list[Any], kwargs: dict[str, Any], is_json: bool) -> 
     """Any call gets through, as JSON if that gives back the same."""
     line = encode_call(args, kwargs)
     assert (line[:1] != b'"') == is_json
-    assert decode_call(line, SCRATCH) == (args, kwargs, [])
+    assert decode_call(line, SCRATCH) == (args, kwargs)
+    assert brought_files(line) == []
 
 
 def test_pickled_calls_with_files() -> None:
     """A pickled call can have files as well."""
     pickled = base64.b64encode(pickle.dumps(((1,), {"x": 2})))
-    assert decode_call(b'"%b"\t[["f0","a"]]' % pickled, SCRATCH) == ([1], {"x": 2}, [("f0", "a")])
+    line = b'"%b"\t[["f0","a"]]' % pickled
+    assert decode_call(line, SCRATCH) == ([1], {"x": 2})
+    assert brought_files(line) == [("f0", "a")]
 
 
 @given(
@@ -383,5 +387,5 @@ def test_random_bytes(data: bytes, format_: str, function: Callable[..., Any], d
     except (BadInputs, EmptyMap):
         return
     for line in lines:
-        args, kwargs, _ = decode_call(line, SCRATCH)
+        args, kwargs = decode_call(line, SCRATCH)
         function(*args, **kwargs)

@@ -36,7 +36,7 @@ def encoded(data: bytes, function: Callable[..., Any] = anything, **options: Any
 def decoded(data: bytes, function: Callable[..., Any] = anything, **options: Any) -> list[Any]:
     """Return the calls of a text as the function gets them: a list, or a dict where it is not empty."""
     calls = [decode_call(line, SCRATCH) for line in encoded(data, function, **options)]
-    return [kwargs or args for args, kwargs, _ in calls]
+    return [kwargs or args for args, kwargs in calls]
 
 
 def errors(data: bytes, function: Callable[..., Any] = anything, **options: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ def test_it_is_seen_to_be_used(scratch: Scratch, what: str) -> None:
 def test_it_is_there_though_something_has_removed_it(scratch: Scratch) -> None:
     """A component does not begin in a directory that what an earlier one has left running has removed."""
     shutil.rmtree(scratch.path)
+    time.sleep(0.002)  # it is not looked at twice in a moment
     scratch.enter()
     Path("works").touch()
     assert os.listdir(scratch.path) == ["works"]

@@ -11,13 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filelock import Timeout
 
 from htrun.exceptions import EngineError
-from htrun.logs import get_logger
+from htrun.logs import get_logger, stop_logging
 from htrun.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -44,33 +47,91 @@ _SUPERVISE = (
 )
 
 
+class _Process(NamedTuple):
+    """A child of this process that works on the map whose path it is told."""
+
+    pid: int
+    pipe: int
+
+    def tell(self, path: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died, which is seen later
+            os.write(self.pipe, os.fsencode(path))
+        os.close(self.pipe)
+
+
 _started: set[int] = set()
-"""The processes that this one has started, and not let go of."""
-_prepared: list[subprocess.Popen[bytes]] = []
+"""The processes that this one has started, and not buried."""
+_prepared: list[_Process] = []
 """One that is not told yet which map to work on; it ends if this process does."""
 
 
 def prepare() -> None:
-    """Have a process ready for the next map, for which its imports take a tenth of a second."""
+    """Have a process ready for the next map; not for a process that has threads, or the user's modules.
+
+    It is a fork, which has imported already most of what it needs: starting Python anew takes a tenth of a second.
+    """
     if not _prepared:
-        _prepared.append(_spawn())
+        _prepared.append(_fork())
         atexit.register(_discard)
 
 
 def _discard() -> None:
     for process in _prepared:
-        process.kill()
-        process.communicate()
+        os.kill(process.pid, signal.SIGKILL)
+        os.waitpid(process.pid, 0)
 
 
-def _spawn() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+def _fork() -> _Process:
+    reader, writer = os.pipe()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or else what they hold would be written twice
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is not for what is to be detached
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(reader)
+        return _Process(pid, writer)
+    code = 1
+    try:
+        os.setsid()
+        _detach(reader)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        import_module("htrun.supervise").listen()
+        code = 0
+    except SystemExit as error:
+        sys.stderr.write(f"{error}\n")
+    except BaseException:  # noqa: BLE001 (for supervisor.log)
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _detach(pipe: int) -> None:
+    """Let this process have no more of its parent's than one that is started anew would, and read from a pipe."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    stop_logging()
+    null = os.open(os.devnull, os.O_WRONLY)
+    for fd, number in ((pipe, 0), (null, 1), (null, 2)):
+        os.dup2(fd, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if not getattr(sys.flags, "safe_path", False):
+        del sys.path[0]  # the program's directory, or the current one
+    sys.argv = ["-c"]
+    sys.modules["__main__"] = ModuleType("__main__")
+
+
+def _spawn() -> _Process:
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
         [sys.executable, "-c", _SUPERVISE],
-        stdin=subprocess.PIPE,
+        stdin=reader,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    os.close(reader)
+    process.returncode = 0  # it goes on without us; nobody waits for it here
+    return _Process(process.pid, writer)
 
 
 def start(directory: MapDirectory) -> None:
@@ -78,19 +139,16 @@ def start(directory: MapDirectory) -> None:
     _bury()
     _log_file(directory).write_bytes(b"")
     process = _prepared.pop() if _prepared else _spawn()
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has died, as is seen below
-        process.stdin.write(os.fsencode(directory.path))
-        process.stdin.close()
+    _started.add(process.pid)
+    process.tell(str(directory.path))
     deadline = time.monotonic() + _START_SECONDS
     while _recorded_process(directory).get("pid") != process.pid:  # it may have ended by the time of this look
-        if process.poll() is not None or time.monotonic() > deadline:
+        _bury()
+        if process.pid not in _started or time.monotonic() > deadline:
             said = last_words(directory) or "no reason given"
             raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
         time.sleep(0.002)
     _logger.info("started process %d for %s", process.pid, directory.path)
-    process.returncode = 0  # it goes on without us; nobody waits for it here
-    _started.add(process.pid)
 
 
 def _bury() -> None:
