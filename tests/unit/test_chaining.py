@@ -63,7 +63,7 @@ def call(pickled: bytes, function: Callable[..., Any] = take) -> bytes:
 def arguments(value: Any, function: Callable[..., Any] = take, **options: Any) -> tuple[list[Any], dict[str, Any]]:
     """Return what a function is called with of an output."""
     pickled = pickle.dumps(value, **{"protocol": 5, **options})
-    return decode_call(call(pickled, function), "/scratch")[:2]
+    return decode_call(call(pickled, function), "/scratch")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_outputs_are_arguments(value: Any, args: list[Any], kwargs: dict[str, An
     """A dict by text is keyword arguments, a list or tuple positional ones, all else one: whichever pickler it was."""
     for protocol in (2, 4, 5):
         assert arguments(value, protocol=protocol) == (args, kwargs)
-    assert decode_call(call(cloudpickle.dumps(value, protocol=5)), "/scratch")[:2] == (args, kwargs)
+    assert decode_call(call(cloudpickle.dumps(value, protocol=5)), "/scratch") == (args, kwargs)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -99,7 +99,7 @@ def test_values_stay_what_they_are(value: Any) -> None:
     """Whatever it is, the pickle within a call is loaded as the same."""
     pickled = encode(value).pickle
     if pickled is not None:
-        args, kwargs, _ = decode_call(call(pickled), "/scratch")
+        args, kwargs = decode_call(call(pickled), "/scratch")
         by_name = type(value) is dict and all(type(key) is str for key in value)
         assert (args, kwargs) == (
             ([], value) if by_name else (list(value) if type(value) in (list, tuple) else [value], {})
