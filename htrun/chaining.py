@@ -76,12 +76,11 @@ def read_outputs(
         raise UsageError(f"the map {tag!r} still runs: 'htrun wait {tag}' waits for its outputs")
     completed = list(map_.components_with(ComponentStatus.COMPLETED))
     if len(completed) < len(map_) and not colon:
-        rest = map_.counts()
-        del rest[ComponentStatus.COMPLETED]
+        counts = map_.counts().items()
+        others = [f"{number:,} {status}" for status, number in counts if number and status != ComponentStatus.COMPLETED]
         raise UsageError(
-            f"the map {tag!r} has {words.count(sum(rest.values()), 'component')} without an output "
-            f"({', '.join(f'{number:,} {status}' for status, number in rest.items() if number)}): "
-            f"--args @{tag}:{COMPLETED} takes the outputs that there are"
+            f"the map {tag!r} has {words.count(len(map_) - len(completed), 'component')} without an output "
+            f"({', '.join(others)}): --args @{tag}:{COMPLETED} takes the outputs that there are"
         )
     binding = Binding(function, options.transfer, detect=options.detect)
     encoder = Encoder(f"@{tag}", binding, files, map_.path, options, unit="component")

@@ -66,8 +66,14 @@ class Encoder:
 
     Attributes
     ----------
+    path : str
+    binding : Binding
+    detect : bool
+        As in the options.
     columns : Columns or None
         Where the values of map options are gathered, if any come from the inputs.
+    not_passed : frozenset of str
+        The fields that are for these alone, and no arguments.
     locate : callable
         From the name of a file that an input brings along to its path; may raise UsageError.
     total : int

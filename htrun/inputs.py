@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from htrun.encoder import InputsOptions
     from htrun.transfers import FileTable
 
-_MAX_ERRORS = 20
 _QUOTED_KEY = f'"{PATH_KEY}"'
 _BOM = b"\xef\xbb\xbf"
 _NO_TEXT = (  # how the file begins, what it is, and what makes text of it
@@ -40,8 +39,6 @@ _NO_TEXT = (  # how the file begins, what it is, and what makes text of it
     (b"\xff\xfe", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
     (b"\xfe\xff", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
 )
-
-
 _OPENINGS = {  # of a document over several lines, and what makes JSONL of it
     b"[": "jq -c '.[]'",
     b"[{": "jq -c '.[]'",
