@@ -128,7 +128,7 @@ class StatusType(_ParamType):
         try:
             return ComponentStatus(str(value).upper())
         except ValueError:
-            hint = did_you_mean(str(value).upper(), ComponentStatus)
+            hint = did_you_mean(str(value).upper(), [status.value for status in ComponentStatus])
             self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}{hint}", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG002
