@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -110,6 +111,13 @@ def look(map_: MapControl) -> None:
     map_.refresh()
     if map_.has_ended:
         write_results(map_)
+
+
+def not_empty(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ARG001
+    """Refuse the empty text, as the callback of an option."""
+    if value in ("", Path()):
+        raise click.BadParameter("it is empty")
+    return value
 
 
 def positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:  # noqa: ARG001

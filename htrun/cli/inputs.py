@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from htrun.cli.common import not_empty
 from htrun.cli.completion import complete_args
 from htrun.encoder import InputsOptions
 from htrun.exceptions import UsageError
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from htrun.columns import Columns
     from htrun.settings import Config
     from htrun.transfers import FileTable
-
-
-def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    """Refuse an empty text; a click callback."""
-    if value == "":
-        raise click.BadParameter("it is empty")
-    return value
 
 
 def input_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,9 +12,9 @@ import click
 
 from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
-from htrun.cli.common import positive
+from htrun.cli.common import not_empty, positive
 from htrun.cli.completion import complete_deliveries, complete_engines, complete_files, complete_targets
-from htrun.cli.inputs import check_inputs, input_options, not_empty, read_calls
+from htrun.cli.inputs import check_inputs, input_options, read_calls
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, show_durations, show_failures, show_summary
