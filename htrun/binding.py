@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.annotations import REFUSED, cell_reader, convert_strings, file_converter, resolve
 from htrun.exceptions import UsageError
 from htrun.transfers import quoted
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -163,9 +163,7 @@ class Binding:
         return [f"missing argument{'s' * (len(missing) > 1)} {listed}; {self.describe()}"] if missing else []
 
     def _similar(self, name: str, without: Collection[str] = ()) -> str:
-        names = [known for known in self._parameters if known not in without]
-        close = difflib.get_close_matches(name[:100], names, n=1)
-        return f" (did you mean {close[0]!r}?)" if close else ""
+        return did_you_mean(name, (known for known in self._parameters if known not in without))
 
     def convert_keywords(self, arguments: dict[str, Any], bring: Bring) -> None:
         """Put what stands for a file in the place of its name, in keyword arguments that fit."""

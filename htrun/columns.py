@@ -8,6 +8,7 @@ from htrun.exceptions import UsageError
 from htrun.options import component_value, option_key
 from htrun.remaps import check_destination, output_name
 from htrun.transfers import quoted
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -64,7 +65,7 @@ class Columns:
     def missing(self, names: Collection[str]) -> list[str]:
         """Return in words which fields are not there."""
         return [
-            f"no field {quoted(name)}, which is to {what}"
+            f"no field {quoted(name)}{did_you_mean(name, names)}, which is to {what}"
             for what, name in zip(self.tasks, self._names, strict=True)
             if name not in names
         ]

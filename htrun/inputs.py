@@ -1,4 +1,4 @@
-"""JSONL, CSV and TSV to calls, checked against the function's signature and encoded for the wire."""
+"""JSONL, CSV, TSV, Parquet and scans to calls, checked against the function's signature, encoded for the wire."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import re
 import shlex
 import sys
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from htrun.binding import Binding
-from htrun.exceptions import BadInputs, EmptyMap, InputError, UsageError
+from htrun.encoder import Encoder, dumps
+from htrun.exceptions import BadInputs, InputError, UsageError
 from htrun.runner.calls import PATH_KEY
 from htrun.runner.values import is_exact
 from htrun.tables import read_table
-from htrun.transfers import FileTable, Landing, OnWire, escape, is_transfer, quoted, to_wire
+from htrun.transfers import is_transfer, quoted, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from htrun.columns import Columns
+    from htrun.encoder import InputsOptions
+    from htrun.transfers import FileTable
 
-_MAX_ERRORS = 20
 _QUOTED_KEY = f'"{PATH_KEY}"'
 _BOM = b"\xef\xbb\xbf"
 _NO_TEXT = (  # how the file begins, what it is, and what makes text of it
@@ -39,39 +39,13 @@ _NO_TEXT = (  # how the file begins, what it is, and what makes text of it
     (b"\xff\xfe", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
     (b"\xfe\xff", "text in UTF-16", "iconv -f utf-16 -t utf-8"),
 )
-
-
 _OPENINGS = {  # of a document over several lines, and what makes JSONL of it
     b"[": "jq -c '.[]'",
     b"[{": "jq -c '.[]'",
     b"{": "jq -c .",
 }
+_FORMATS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 _CONSTANTS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
-
-
-@dataclass(frozen=True, slots=True)
-class InputsOptions:
-    """How inputs are read.
-
-    Attributes
-    ----------
-    format : {"jsonl", "csv", "tsv"} or None
-        None to go by the extension: CSV and TSV by ``.csv`` and ``.tsv``, JSONL by any other.
-    transfer : frozenset of str
-        The parameters in whose values every string is a file to bring along.
-    detect : bool
-        Whether annotations, and objects such as ``{"$path": "a.txt"}``, say what is a file to bring along.
-    taken : frozenset of str
-        The names of files that map options bring along, which no file of the arguments lands under.
-    columns : Columns or None
-        The fields that have map options; their values are gathered there.
-    """
-
-    format: Literal["jsonl", "csv", "tsv"] | None = None
-    transfer: frozenset[str] = frozenset()
-    detect: bool = True
-    taken: frozenset[str] = frozenset()
-    columns: Columns | None = None
 
 
 def read(
@@ -113,7 +87,47 @@ def read(
         At the end, if there is no call at all.
     """
     binding = Binding(function, options.transfer, detect=options.detect)
-    return _read(source, _Encoder(source, binding, files, directory, options), options, stdin)
+    path = "<stdin>" if source == "-" else source
+    beside = None if source == "-" else Path(source).parent
+    format_ = options.format or _FORMATS.get(Path(source).suffix.lower(), "jsonl")
+    unit = "row" if format_ == "parquet" else ""
+    encoder = Encoder(path, binding, files, directory, options, beside=beside, unit=unit)
+    return encoder.checked(_read(source, encoder, format_, stdin))
+
+
+def read_scan(
+    texts: Sequence[str],
+    function: Callable[..., Any],
+    options: InputsOptions,
+    files: FileTable,
+    directory: Path,
+    *,
+    paired: bool = False,
+) -> Iterator[bytes]:
+    """Do as ``read`` does, with the calls of a parameter scan.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        What is scanned, as ``htrun.scans.parse`` takes it.
+    function, options, files, directory
+        As ``read`` has them.
+    paired : bool
+        Whether the values are paired; all combinations of them are called otherwise.
+
+    Raises
+    ------
+    UsageError
+        At once, if a text does not say what to scan, or values that cannot be paired are to be.
+    """
+    from htrun import scans  # only now: most maps have a file of inputs
+
+    parameters = scans.parse(texts)
+    lines = scans.lines(parameters, paired=paired)
+    binding = Binding(function, options.transfer, detect=options.detect)
+    encoder = Encoder("--scan", binding, files, directory, options, unit="call")
+    fits = encoder.check_names([parameter.name for parameter in parameters])
+    return encoder.checked(jsonl_calls(enumerate(lines) if fits else (), encoder))
 
 
 def single(function: Callable[..., Any]) -> bytes:
@@ -128,31 +142,27 @@ def encode_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
     call: Any = list(args) if args or not kwargs else dict(kwargs)
     with suppress(RecursionError, ValueError):  # nested too deeply, a cycle, or an integer of too many digits
         if not (args and kwargs) and is_exact(call):
-            return _dumps(to_wire(call, None))
+            return dumps(to_wire(call, None))
     import cloudpickle  # only now: it costs more than reading most inputs
 
-    return _dumps(base64.b64encode(cloudpickle.dumps((list(args), dict(kwargs)))).decode("ascii"))
+    return dumps(base64.b64encode(cloudpickle.dumps((list(args), dict(kwargs)))).decode("ascii"))
 
 
-def _dumps(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def _read(source: str, encoder: _Encoder, options: InputsOptions, stdin: BinaryIO | None) -> Iterator[bytes]:
-    format_ = options.format or {".csv": "csv", ".tsv": "tsv"}.get(Path(source).suffix.lower(), "jsonl")
-    empty = True
+def _read(source: str, encoder: Encoder, format_: str, stdin: BinaryIO | None) -> Iterator[bytes]:
     try:
         with _open(source, stdin) as stream:
+            if format_ == "parquet":
+                from htrun.parquet import read_rows
+
+                yield from jsonl_calls(read_rows(stream, encoder.check_names, encoder.report), encoder)
+                return
             lines = _text_lines(stream, source)
-            for call in _jsonl(lines, encoder) if format_ == "jsonl" else _table(lines, encoder, format_):
-                empty = False
-                yield call
+            if format_ == "jsonl":
+                yield from jsonl_calls(enumerate(lines, 1), encoder)
+            else:
+                yield from _table(lines, encoder, format_)
     except OSError as error:
         raise _bad_file(encoder.path, _explain_os_error(source, error)) from None
-    if encoder.total:
-        raise BadInputs(encoder.errors, encoder.total)
-    if empty:
-        raise EmptyMap(f"{encoder.path} has no inputs, so there is nothing to run")
 
 
 def _open(source: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
@@ -178,99 +188,22 @@ def _text_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
     """Yield the lines of a file without its byte order mark; raises BadInputs if it does not begin like text."""
     lines = iter(stream)
     first = next(lines, b"")
+    path, name = ("<stdin>", "FILE") if source == "-" else (source, shlex.quote(source))
+    if first.startswith(b"PAR1"):
+        raise _bad_file(path, "this is a Parquet file; add --input-format parquet")
     for magic, what, tool in _NO_TEXT:
         if first.startswith(magic):
-            name = "FILE" if source == "-" else shlex.quote(source)
-            raise _bad_file(
-                "<stdin>" if source == "-" else source, f"this is {what}; try: {tool} {name} | htrun ... --args -"
-            )
+            raise _bad_file(path, f"this is {what}; try: {tool} {name} | htrun ... --args -")
     yield first.removeprefix(_BOM)
     yield from lines
 
 
-class _Encoder:
-    """Turns arguments into calls on the wire, and gathers what is wrong with them."""
-
-    def __init__(
-        self, source: str, binding: Binding, files: FileTable, directory: Path, options: InputsOptions
-    ) -> None:
-        self.path = "<stdin>" if source == "-" else source
-        self.binding = binding
-        self.detect = options.detect
-        self.columns = options.columns or None
-        self._not_passed = self.columns.not_passed(binding) if self.columns else frozenset()
-        self._taken = options.taken
-        self.errors: list[InputError] = []
-        self.total = 0
-        self._files = files
-        self._directory = str(directory)
-        self._beside = None if source == "-" else Path(source).parent
-        self._line = 0
-        self._landing: Landing | None = None
-
-    def report(self, line: int, message: str) -> None:
-        """Note that something is wrong with a line."""
-        self.total += 1
-        if len(self.errors) < _MAX_ERRORS:
-            self.errors.append(InputError(self.path, line, message))
-
-    def take_options(self, line: int, arguments: dict[str, Any] | list[Any]) -> bool:
-        """Take the values of map options out of a call; tell whether they are there, and right."""
-        assert self.columns is not None
-        fields = arguments if isinstance(arguments, dict) else {}
-        problems = self.columns.take(fields)
-        for problem in problems:
-            self.report(line, problem if isinstance(arguments, dict) else f"{problem}: this is no object")
-        for name in self._not_passed:
-            fields.pop(name, None)
-        return not problems
-
-    def encode(self, line: int, arguments: dict[str, Any] | list[Any], *, has_path_key: bool) -> bytes | None:
-        """Return a call that fits on the wire; None if it is the same as plain JSON, without files.
-
-        Parameters
-        ----------
-        line : int
-            Where the call begins.
-        arguments : dict or list
-        has_path_key : bool
-            Whether any object in the arguments may have the key ``$path``.
-        """
-        if not (has_path_key or self.binding.has_converters):
-            return None
-        self._line = line
-        self._landing = None
-        if isinstance(arguments, dict):
-            self.binding.convert_keywords(arguments, self._bring)
-        else:
-            self.binding.convert_positions(arguments, self._bring)
-        if has_path_key:
-            bring = self._bring if self.detect else None
-            if isinstance(arguments, dict):
-                arguments = escape({name: to_wire(value, bring) for name, value in arguments.items()})
-            else:
-                arguments = to_wire(arguments, bring)
-        elif self._landing is None:
-            return None
-        call = _dumps(arguments)
-        return call if self._landing is None else b"%b\t%b" % (call, _dumps(self._landing.files()))
-
-    def _bring(self, given: str) -> Any:
-        try:
-            file = self._files.find(os.path.join(self._directory, given), given, self._beside)
-        except UsageError as error:
-            self.report(self._line, str(error))
-            return given
-        if self._landing is None:
-            self._landing = Landing(self._taken)
-        return OnWire({PATH_KEY: self._landing.place(file)})
-
-
-def _jsonl(lines: Iterable[bytes], encoder: _Encoder) -> Iterator[bytes]:
+def jsonl_calls(lines: Iterable[tuple[int, bytes]], encoder: Encoder) -> Iterator[bytes]:
+    """Yield the calls that numbered lines of JSON say; what is wrong with the others is reported to the encoder."""
     parse = json.JSONDecoder(object_pairs_hook=_object).raw_decode
     fits_keywords, fits_positions = encoder.binding.fits_keywords, encoder.binding.fits_positions
     encode = encoder.encode
-    for number, raw in enumerate(lines, 1):
+    for number, raw in lines:
         line = raw.strip(b" \t\r\n")
         if not line:
             continue
@@ -298,7 +231,7 @@ def _jsonl(lines: Iterable[bytes], encoder: _Encoder) -> Iterator[bytes]:
             call = encode(number, value, has_path_key=has_path_key)
             if call is None:  # mostly, so that most lines are not written anew
                 as_is = b"\t" not in line and b"\r" not in line and encoder.columns is None
-                call = line if as_is else _dumps(value)
+                call = line if as_is else dumps(value)
         except (ValueError, RecursionError, UsageError) as error:
             if raw.isspace():
                 continue
@@ -373,9 +306,9 @@ def _explain_json(error: json.JSONDecodeError, indent: int) -> str:
     return f"column {indent + at + 1}: {message}{f' ({hint})' if hint else ''}"
 
 
-def _table(lines: Iterable[bytes], encoder: _Encoder, format_: str) -> Iterator[bytes]:
+def _table(lines: Iterable[bytes], encoder: Encoder, format_: str) -> Iterator[bytes]:
     for line, arguments in read_table(
         lines, "," if format_ == "csv" else "\t", encoder.binding, encoder.report, encoder.columns
     ):
         call = encoder.encode(line, arguments, has_path_key=PATH_KEY in arguments)
-        yield _dumps(arguments) if call is None else call
+        yield dumps(arguments) if call is None else call

@@ -63,15 +63,25 @@ class Record:
         OutputNotLoadable
             If unpickling it raises anything else, which is its cause.
         """
-        data = self.data
-        if "pickle" in data:
-            return _loads(base64.b64decode(data["pickle"]), data)
-        if "pickle_file" in data:
-            return _loads(self._side_file("pickle_file"), data)
+        pickled = self.pickled()
+        if pickled is not None:
+            return _loads(pickled, self.data)
         output = self.output_json()
         if output is None:
-            raise InvalidOutputStatus(f"the record of component {data.get('component')} does not hold its output")
+            raise InvalidOutputStatus(f"the record of component {self.data.get('component')} does not hold its output")
         return json.loads(output)
+
+    @property
+    def is_pickled(self) -> bool:
+        """Whether JSON does not hold the output exactly, so that it is pickled as well."""
+        return self.line.find(b',"pickle', 0, self.line.find(b',"output')) >= 0
+
+    def pickled(self) -> bytes | None:
+        """Return the pickle of the output without loading it; None where JSON holds it exactly."""
+        if not self.is_pickled:
+            return None
+        data = self.data
+        return base64.b64decode(data["pickle"]) if "pickle" in data else self._side_file("pickle_file")
 
     def _side_file(self, key: str) -> bytes:
         """Read a file beside the records that this one names; raises InvalidOutputStatus if it leads elsewhere."""

@@ -350,13 +350,27 @@ def _did_you_mean(name: str, candidates: Iterable[str], prefix: str = "", suffix
 def _no_function(where: str, place: _Place, directory: Path, resolver: Resolver) -> str:
     if place.file is None and resolver.find(where) is None:
         return _no_module(where, "FUNCTION", directory, resolver)
-    functions: list[str] = []
-    if place.file is not None and place.file.suffix == ".py":
-        with contextlib.suppress(OSError, SyntaxError, ValueError):
-            body = ast.parse(place.file.read_bytes()).body
-            functions = [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+    functions = _functions(place.file)
     listing = f"; it has {', '.join(functions)}" if functions else ""
     return f"name the function as well: {where}:{functions[0] if functions else 'FUNCTION'}{listing}"
+
+
+def _functions(file: Path | None) -> list[str]:
+    """Return the public functions that a file defines, without importing it."""
+    with contextlib.suppress(OSError, SyntaxError, ValueError):
+        body = ast.parse(file.read_bytes()).body if file is not None and file.suffix == ".py" else []
+        return [node.name for node in body if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+    return []
+
+
+def function_names(where: str) -> list[str]:
+    """Return the functions of a file or a module, as a target names it, without importing it; empty if it is none."""
+    where = where.removesuffix(":")
+    if where.endswith(".py") or os.sep in where:
+        return _functions(Path(where).expanduser())
+    _make_importable([Path.cwd()])
+    found = Resolver().find(where)
+    return _functions(found.file if found is not None else None)
 
 
 def _no_module(name: str, qualname: str, directory: Path, resolver: Resolver) -> str:

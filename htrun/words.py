@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def count(number: int, name: str) -> str:
     """Return a number of things: ``1 slot``, ``2,000 slots``."""
     return f"{number:,} {name}{'s' * (number != 1)}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return what to say behind a name that is not there: ``(did you mean 'x'?)`` after a space, or nothing."""
+    import difflib  # only now: mostly nothing is misspelt
+
+    close = difflib.get_close_matches(name[:100], list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def elapsed(moment: float | None) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "init": "init",
     "run": "run",
     "collect": "results",
     "errors": "results.map_errors",
@@ -80,10 +81,10 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
-        from htrun.cli.completion import complete_files
+        from htrun.cli.completion import complete_targets
 
-        files = [] if incomplete.startswith("-") else complete_files(ctx, self.params[0], incomplete)  # targets
-        return [*super().shell_complete(ctx, incomplete), *files]
+        targets = [] if incomplete.startswith("-") else complete_targets(ctx, self.params[0], incomplete)
+        return [*super().shell_complete(ctx, incomplete), *targets]
 
 
 def _names_command(args: Sequence[str], *, completing: bool) -> bool:
@@ -251,7 +252,7 @@ def _call(args: Sequence[str]) -> Any:
     """Do what click's own ``main`` does, without its own ideas of exit codes: 1 for a closed pipe is one of them."""
     completion = os.environ.get("_HTRUN_COMPLETE")
     if completion:
-        from htrun.cli.completion import complete
+        from htrun.cli.shells import complete
 
         return complete(cli, completion)
     with cli.make_context("htrun", list(args)) as context:

@@ -8,26 +8,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from htrun.cli.completion import complete_tags
 from htrun.control import MapControl
 from htrun.exceptions import HtrunError, TagNotFound, UsageError
 from htrun.export import write_results
-from htrun.settings import Config, load
 from htrun.state import ComponentStatus
 from htrun.tags import TagRegistry
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from htrun.settings import Config
 
     _ParamType = click.ParamType[ComponentStatus]
 else:
     _ParamType = click.ParamType  # generic since click 8.4
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-
-def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Return the tags that begin with what was typed."""
-    return [tag for tag in TagRegistry(load().tags).tags() if tag.startswith(incomplete)]
 
 
 tag_argument = click.argument("tag", shell_complete=complete_tags)
@@ -138,7 +136,8 @@ class StatusType(_ParamType):
         try:
             return ComponentStatus(str(value).upper())
         except ValueError:
-            self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}", param, ctx)
+            hint = did_you_mean(str(value).upper(), [status.value for status in ComponentStatus])
+            self.fail(f"{value!r} is none of {', '.join(ComponentStatus)}{hint}", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:  # noqa: ARG002
         return [click.shell_completion.CompletionItem(s) for s in ComponentStatus if s.startswith(incomplete.upper())]

@@ -1,36 +1,59 @@
-"""Completion in shells: click's, with what it lacks for us."""
+"""What can be completed, to be asked by shells; see ``shells``."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, shell_complete
 
 if TYPE_CHECKING:
     import click
+    from click.shell_completion import CompletionItem
 
-_FILES = """\
-        elif [[ $type == 'file' ]]; then
-            COMPREPLY=()
-            compopt -o default
-"""
-_FILES_TOO = """\
-        elif [[ $type == 'file' ]]; then
-            compopt -o filenames
-            mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
-"""
+TARGET = "target"
+"""The type of a completion for which the shell completes files, and lets the user type a function behind one."""
 
 
-class _Bash(BashComplete):
-    """Shows files beside other words, where click's shows them only if there are none."""
+def _item(value: str, type_: str = "plain") -> CompletionItem:
+    from click.shell_completion import CompletionItem  # only now: no command needs it
 
-    source_template = BashComplete.source_template.replace(_FILES, _FILES_TOO)
+    return CompletionItem(value, type=type_)
 
 
 def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """Return that the shell is to complete the names of files."""
-    return [CompletionItem(incomplete, type="file")]
+    return [_item(incomplete, "file")]
+
+
+def complete_targets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Return the functions of the file or the module that was typed, which is not imported, or ask for files."""
+    where, colon, name = incomplete.rpartition(":")
+    if not colon:
+        if not (incomplete.endswith(".py") and Path(incomplete).expanduser().is_file()):
+            return [_item(incomplete, TARGET)]
+        where, name = incomplete, ""
+    from htrun.targets import function_names
+
+    return [_item(f"{where}:{found}") for found in function_names(where) if found.startswith(name)]
+
+
+def complete_args(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the maps that begin with what was typed behind ``@``; without one, ask for files."""
+    if not incomplete.startswith("@"):
+        return complete_files(ctx, param, incomplete)
+    tag, colon, part = incomplete.partition(":")
+    if not colon:
+        return [_item(f"@{found}") for found in complete_tags(ctx, param, tag[1:])]
+    from htrun.chaining import COMPLETED
+
+    return [_item(f"{tag}:{COMPLETED}")] if COMPLETED.startswith(part) else []
+
+
+def complete_tags(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Return the tags that begin with what was typed."""
+    from htrun.settings import load
+    from htrun.tags import TagRegistry
+
+    return [tag for tag in TagRegistry(load().tags).tags() if tag.startswith(incomplete)]
 
 
 def complete_engines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -45,14 +68,3 @@ def complete_deliveries(ctx: click.Context, param: click.Parameter, incomplete: 
     from htrun.delivery import delivery_names
 
     return [name for name in delivery_names() if name.startswith(incomplete)]
-
-
-def complete(cli: click.Command, instruction: str) -> int:
-    """Do what the shell's completion asks for in ``_HTRUN_COMPLETE``, and return an exit code.
-
-    What is wrong, with the settings for instance, is not told in the midst of what the user types.
-    """
-    add_completion_class(_Bash)
-    with suppress(Exception):
-        return shell_complete(cli, {}, "htrun", "_HTRUN_COMPLETE", instruction)
-    return 1

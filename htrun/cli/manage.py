@@ -14,7 +14,6 @@ from htrun import __version__, reports
 from htrun.cli import can_redraw, complain, wants_color
 from htrun.cli.common import (
     color_option,
-    complete_tags,
     junit_option,
     load_maps,
     look,
@@ -22,6 +21,7 @@ from htrun.cli.common import (
     select,
     selectors,
 )
+from htrun.cli.completion import complete_tags
 from htrun.cli.results import tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, notifying, show_summary, worst
 from htrun.control import MapControl, delete_directory
@@ -39,6 +39,7 @@ from htrun.exceptions import (
 from htrun.export import write_results
 from htrun.settings import Config, load
 from htrun.tags import TagRegistry
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -211,8 +212,16 @@ def tags(patterns: Sequence[str]) -> ExitCode:
 PARTS = ("map", "tag", "events", "logs", "inputs", "outputs", "errors", "run")
 
 
+def complete_parts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the tags that begin with what was typed, and behind a colon the parts of a map."""
+    tag, colon, part = incomplete.partition(":")
+    if not colon:
+        return complete_tags(ctx, param, incomplete)
+    return [f"{tag}:{known}" for known in PARTS if known.startswith(part)]
+
+
 @click.command()
-@click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_tags)
+@click.argument("tag", metavar="TAG[:PART]", shell_complete=complete_parts)
 def path(tag: str) -> ExitCode:
     """Show where a map is, or a part of it.
 
@@ -236,7 +245,7 @@ def path(tag: str) -> ExitCode:
         "run": directory.run_file,
     }
     if (part or "map") not in places:
-        raise UsageError(f"a map has no part {part!r}: there are {', '.join(places)}")
+        raise UsageError(f"a map has no part {part!r}{did_you_mean(part, places)}: there are {', '.join(places)}")
     click.echo(places[part or "map"])
     return ExitCode.OK
 

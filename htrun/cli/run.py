@@ -14,7 +14,8 @@ import click
 from htrun import __version__, policy, reports, words
 from htrun.choices import choose_delivery, usual_engine
 from htrun.cli.common import junit_option, not_empty, notify_option, positive
-from htrun.cli.completion import complete_deliveries, complete_engines, complete_files
+from htrun.cli.completion import complete_deliveries, complete_engines, complete_files, complete_targets
+from htrun.cli.inputs import check_inputs, input_options, read_calls
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, notifying, show_durations, show_failures, show_summary
@@ -24,7 +25,6 @@ from htrun.engines.base import choose_engine
 from htrun.exceptions import EngineError, ExitCode, UsageError
 from htrun.export import Exporter, display_input, write_results
 from htrun.input_files import InputFiles
-from htrun.inputs import InputsOptions, read, single
 from htrun.options import MapOptions, inherited_options
 from htrun.resume import resume
 from htrun.settings import load
@@ -35,7 +35,6 @@ from htrun.transfers import FileTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.columns import Columns
     from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
@@ -53,23 +52,8 @@ class Whys(NamedTuple):
 
 
 @click.command()
-@click.argument("target", shell_complete=complete_files)
-@click.option(
-    "--args",
-    "source",
-    metavar="FILE",
-    callback=not_empty,
-    shell_complete=complete_files,
-    help="One call a line: JSONL, CSV or TSV; '-' reads standard input.",
-)
-@click.option("--input-format", type=click.Choice(["jsonl", "csv", "tsv"]), help="Instead of going by the extension.")
-@click.option(
-    "--transfer",
-    multiple=True,
-    metavar="NAME",
-    help="Strings given to this parameter are files to bring along; repeatable.",
-)
-@click.option("--no-transfer", is_flag=True, help="Bring no files along, whatever the annotations say.")
+@click.argument("target", shell_complete=complete_targets)
+@input_options
 @click.option(
     "--engine",
     metavar="NAME",
@@ -131,7 +115,8 @@ class Whys(NamedTuple):
 def run(**options: Any) -> ExitCode:
     """Call TARGET once for each line of a file.
 
-    TARGET is module:function or path/to/file.py:function. Without --args it is called once, without arguments.
+    TARGET is module:function or path/to/file.py:function. Without --args or --scan it is called once, without
+    arguments.
 
     \b
     Example:
@@ -148,6 +133,7 @@ def run(**options: Any) -> ExitCode:
             if options[name] is not None:
                 raise UsageError(f"--detach leaves before the map has ended: 'htrun wait TAG --{name}' waits for it")
     _check_resuming(options)
+    check_inputs(options)
     if options["junitxml"] is not None and not options["collect_only"]:
         from htrun import junit  # only now: it is seldom asked for
 
@@ -186,7 +172,7 @@ def run(**options: Any) -> ExitCode:
     check_request(request, settings)
     files = FileTable()
     taken = InputFiles(asked_options(request, settings), files, Path.cwd()).fixed_names
-    calls = _read_calls(target, options, files, taken, asked.columns)
+    calls = read_calls(target.function, options, files, taken, asked.columns, settings)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
     there, had_failed = None, True
@@ -271,23 +257,6 @@ def _request(target: Target, engine: Engine, delivery: str, options: dict[str, A
         columns=asked.columns,
         followed=not options["detach"],
     )
-
-
-def _read_calls(
-    target: Target, options: dict[str, Any], files: FileTable, taken: frozenset[str], columns: Columns
-) -> Iterator[bytes]:
-    inputs = InputsOptions(
-        format=options["input_format"],
-        transfer=frozenset(options["transfer"]),
-        detect=not options["no_transfer"],
-        taken=taken,
-        columns=columns,
-    )
-    if options["source"] is None:
-        if columns:
-            raise UsageError(f"a field of each input is to {columns.tasks[0]}, but there is no --args")
-        return iter([single(target.function)])
-    return read(options["source"], target.function, inputs, files, Path.cwd(), sys.stdin.buffer)
 
 
 def _relative(path: Path) -> str:

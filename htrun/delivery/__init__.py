@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from htrun.exceptions import EngineError, UnknownPythonDeliveryMethod, UsageError
 from htrun.runner import wire
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,8 +154,7 @@ def _maker(text: str) -> tuple[Callable[[str | None], Delivery], str, str | None
     methods = _methods()
     if name not in methods:
         names = delivery_names()
-        close = difflib.get_close_matches(name.lower(), names, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        hint = did_you_mean(name.lower(), names)
         raise UnknownPythonDeliveryMethod(f"there is no delivery method {name!r}{hint}; there are {', '.join(names)}")
     try:
         return methods[name].load(), name, given

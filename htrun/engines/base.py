@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from htrun.exceptions import UnknownEngine
+from htrun.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -248,7 +249,9 @@ def get_engine(name: str) -> Engine:
     else:
         others = _others()
         if name not in others:
-            raise UnknownEngine(f"there is no engine {name!r}; there are {', '.join(engine_names())}")
+            names = engine_names()
+            hint = did_you_mean(name.lower(), names)
+            raise UnknownEngine(f"there is no engine {name!r}{hint}; there are {', '.join(names)}")
         make = others[name].load()
     return make()
 

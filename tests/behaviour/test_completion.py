@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import re
 import select
 import shutil
 import subprocess
@@ -19,8 +18,11 @@ if TYPE_CHECKING:
 COMPLETE = """
 compopt() { :; }  # works within a completion only
 eval "$(_HTRUN_COMPLETE=bash_source htrun)"
+COMP_WORDBREAKS=$' \\t\\n"\\'><=;|&(:@'
 COMP_WORDS=("$@")
 COMP_CWORD=$(($# - 1))
+COMP_LINE="$*"
+COMP_POINT=${#COMP_LINE}
 _htrun_completion htrun
 printf '%s\\n' "${COMPREPLY[@]}"
 """
@@ -37,6 +39,19 @@ def completions(shell: Shell, *words: str, code: int = 0) -> list[str]:
     return done.stdout.split("\n")[:-1] if done.stdout != "\n" else []
 
 
+MODEL = """
+print("imported")
+
+def simulate(x): ...
+
+def _helper(x): ...
+
+class Other: ...
+
+def fit(x): ...
+"""
+
+
 @pytest.fixture
 def maps(local: Shell) -> Shell:
     """Return a place with two maps and some files."""
@@ -44,7 +59,10 @@ def maps(local: Shell) -> Shell:
     for tag in ("scan-a", "scan-b"):
         local("math:sqrt", "--args", calls, "--tag", tag, "--detach")
     local("wait", "--all", "-q")
-    local.write("model.py", "")
+    local.write("model.py", MODEL)
+    local.write("package/__init__.py", "raise SystemExit('imported')\n")
+    local.write("package/module.py", MODEL)
+    local.write("my dir/other.py", MODEL)
     local.write("my file.csv", "")
     return local
 
@@ -75,7 +93,7 @@ def test_tags_are_completed(maps: Shell, command: str) -> None:
 def test_options_and_their_values_are_completed(maps: Shell) -> None:
     """A target's options are those of ``run``; ``--args`` takes files."""
     assert completions(maps, "model.py:f", "--arg") == ["--args"]
-    assert completions(maps, "model.py:f", "--args", "my") == ["my file.csv"]
+    assert completions(maps, "model.py:f", "--args", "my") == ["my file.csv", "my dir"]
     assert completions(maps, "run", "model.py:f", "--args", "cal") == ["calls.jsonl"]
     assert completions(maps, "collect", "scan-a", "--format", "") == ["jsonl", "csv", "tsv"]
     assert completions(maps, "set", "doc") == ["DOCKER.IMAGE"]
@@ -129,9 +147,30 @@ def test_autocompletion_needs_a_shell_that_it_knows(local: Shell) -> None:
     local("autocompletion", "--shell", "tcsh", code=4)
 
 
+TYPED = {
+    "htrun path sc\t": "htrun path scan-a",
+    "htrun run mod\t\tsim\t": "htrun run model.py:simulate",
+    "htrun model.py:fi\t": "htrun model.py:fit",
+    "htrun model.py::fi\t": "htrun model.py::fit",
+    "htrun package.module:sim\t": "htrun package.module:simulate",
+    "htrun ./package/module.py:sim\t": "htrun ./package/module.py:simulate",
+    "htrun my\\ dir/other.py:sim\t": "htrun my dir/other.py:simulate",
+    "htrun 'my dir/other.py:sim\t": "htrun my dir/other.py:simulate",
+    "htrun model.py:simulate --args @sc\t": "htrun model.py:simulate --args @scan-a",
+    "htrun model.py:simulate --args @scan-a:c\t": "htrun model.py:simulate --args @scan-a:completed",
+    "htrun model.py:simulate --args my\\ fi\t": "htrun model.py:simulate --args my file.csv",
+    "htrun model.py:simulate --engine=lo\t": "htrun model.py:simulate --engine=local",
+    "htrun model.py:simulate --deliv\tsha\t": "htrun model.py:simulate --delivery shared",
+    "htrun components scan-a --status err\t": "htrun components scan-a --status ERRORED",
+    "htrun path scan-a:outp\t": "htrun path scan-a:outputs",
+    "htrun set eng\tloc\t": "htrun set ENGINE local",
+}
+"""What is typed, and what the line is then."""
+
+
 @pytest.mark.parametrize("name", list(SHELLS))
 def test_a_terminal_completes(maps: Shell, name: str) -> None:
-    """In the shell itself, with nothing done but ``htrun autocompletion``, the Tab key completes a tag and a file."""
+    """In the shell itself, with nothing done but ``htrun autocompletion``, the Tab key completes what can be typed."""
     command, _ = SHELLS[name]
     if not shutil.which(name):
         pytest.skip(f"{name} is not installed")
@@ -145,16 +184,18 @@ def test_a_terminal_completes(maps: Shell, name: str) -> None:
         os.execvpe(command[0], command, {**maps.env, "TERM": "xterm", "PS1": "> ", "COLUMNS": "200"})
     try:
         _wait_until_idle(terminal)
-        out = maps.cwd / "said"
-        for typed in ("htrun path sc", "htrun run mod"):
-            os.write(terminal, typed.encode() + b"\t")
-            _wait_until_idle(terminal)
-            os.write(terminal, b" > said 2>&1\r")
-            _wait_until_idle(terminal)
-            text = out.read_text()
-            out.unlink()
-            expected = str(maps.path("scan-a")) if "path" in typed else "model.py: name the function as well"
-            assert re.search(re.escape(expected), text), (typed, text)
+        lines = {}
+        for number, typed in enumerate(TYPED):
+            for key in typed.split("\t")[:-1]:
+                os.write(terminal, key.encode() + b"\t")
+                _wait_until_idle(terminal, 0.7)
+            os.write(terminal, b"\x01echo \x05 > said-%d\r" % number)
+            out = maps.cwd / f"said-{number}"
+            deadline = time.monotonic() + 30
+            while not (out.exists() and out.read_text()) and time.monotonic() < deadline:
+                _wait_until_idle(terminal, 0.1)
+            lines[typed] = out.read_text().strip()
+        assert lines == TYPED
     finally:
         os.close(terminal)
         os.kill(pid, 9)

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from htrun.encoder import InputsOptions
 from htrun.exceptions import BadInputs, EmptyMap, UsageError
-from htrun.inputs import InputsOptions, encode_call, read, single
+from htrun.inputs import encode_call, read, single
 from htrun.runner.calls import brought_files, decode_call
 from htrun.transfers import FileTable
 

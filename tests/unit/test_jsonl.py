@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htrun.encoder import InputsOptions
 from htrun.exceptions import BadInputs
-from htrun.inputs import InputsOptions, read
+from htrun.inputs import read
 from htrun.runner.calls import decode_call
 from htrun.transfers import FileTable
 
