@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
 
 _POLL_SECONDS = 0.1  # between looks: workers, or the daemons of a pool, may need the processors themselves
-_END_SECONDS = 0.01
+_END_SECONDS = 0.005
 _MAX_POLL_SECONDS = 0.5
-_REST = 4  # times as long as a look took there is none: what it takes of a large map is taken from the workers
+_REST = 10  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
 _EFFECT_POLL_SECONDS = 0.02

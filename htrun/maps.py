@@ -402,7 +402,7 @@ class Map(Displayed, Sequence[Any]):
 
         Parameters
         ----------
-        path : path-like, optional
+        path : str or os.PathLike, optional
             By default ``report.html`` in the map's directory. Links to the map's files are relative to it.
 
         Returns
