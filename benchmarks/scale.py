@@ -83,7 +83,8 @@ def run_maps(session: Session) -> None:
             raise BenchmarkError(f"{' '.join(command)} does not show {', '.join(lost)}")
         return usage
 
-    typed = {"_HTRUN_COMPLETE": "bash_complete", "COMP_WORDS": "htrun path map-", "COMP_CWORD": "2"}
+    typed = {"_HTRUN_COMPLETE": "bash_complete", "COMP_LINE": "htrun path map-", "COMP_WORD": "map-"}
+    typed["COMP_WORDBREAKS"] = " :="
     looks = {STATUS: ([PROGRAM, "status"], {}), TAGS: ([PROGRAM, "tags"], {}), COMPLETION: ([PROGRAM], typed)}
     session.rounds("maps", maps, {name: partial(look, *words) for name, words in looks.items()})
     shutil.rmtree(cwd)

@@ -17,11 +17,15 @@ from htrun.view import MapView
 
 def listen() -> None:
     """Run the map in the directory that standard input names to its end; do nothing if that names none."""
-    with open(0, "rb", closefd=False) as pipe:
-        path = os.fsdecode(pipe.read())
-    if path:
-        tell(MapDirectory(Path(path)))
-        main(path)
+    told = b""
+    while not told.endswith(b"\0"):  # not up to its end: what the target has forked on import may hold it open
+        block = os.read(0, 65536)
+        if not block:
+            return
+        told += block
+    path = os.fsdecode(told[:-1])
+    tell(MapDirectory(Path(path)))
+    main(path)
 
 
 def main(path: str) -> None:

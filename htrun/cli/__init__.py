@@ -209,15 +209,22 @@ def _leave(status: int) -> None:
         sys.stdout.flush()
     except (OSError, ValueError):  # that was told already; Python must not tell it again while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    if sys.getprofile() is not None:
-        sys.exit(status)  # it has something to say yet
+    if sys.gettrace() or sys.getprofile() or _is_monitored():
+        sys.exit(status)  # what profiles this has something to say yet
     threads = sys.modules.get("threading")
     if threads is None or all(t.daemon for t in threads.enumerate() if t is not threads.main_thread()):
         atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
+    files = [thing for thing in gc.get_objects() if type(thing) in (io.TextIOWrapper, io.BufferedWriter)]
+    for file in (*files, sys.stdout, sys.stderr):  # what the target has opened when it was imported
         with suppress(OSError, ValueError):
-            stream.flush()
+            file.flush()
     os._exit(status)
+
+
+def _is_monitored() -> bool:
+    """Tell whether a tool of ``sys.monitoring`` (Python 3.12) is at work, as cProfile is."""
+    monitoring = getattr(sys, "monitoring", None)
+    return monitoring is not None and any(monitoring.get_tool(number) for number in range(6))
 
 
 def _open_closed_streams() -> None:

@@ -23,7 +23,7 @@ from htrun.settings import load
     help=f"Where to write it, - for standard output; by default {NAME} in the map's directory.",
 )
 def report(tag: str, output: Path | None) -> ExitCode:
-    """Write a page that shows a map: status over time, errors, time and memory, every component.
+    """Write a page that shows a map, for a browser.
 
     \b
     Example:

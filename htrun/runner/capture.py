@@ -74,8 +74,8 @@ class _File:
     def is_at(self, number: int) -> bool:
         """Tell whether a descriptor is one of this file."""
         try:
-            if self._get_mark is not None and _fcntl(number, self._get_mark) == self._mark:
-                return True
+            if self._get_mark is not None:
+                return bool(_fcntl(number, self._get_mark) == self._mark)
             status = os.fstat(number)
         except OSError:
             return False
@@ -160,6 +160,13 @@ def _is_open(fd: int) -> bool:
     return True
 
 
+def _is_usable(stream: io.TextIOWrapper | None) -> bool:
+    try:
+        return stream is not None and not stream.closed
+    except ValueError:  # a function has detached it
+        return False
+
+
 class Capture:
     """The records of a job directory, and what is printed to file descriptors 1 and 2.
 
@@ -229,12 +236,12 @@ class Capture:
                 and out.is_at(1)
                 and err.is_at(2)
             )
-        except (OSError, AttributeError):
+        except (OSError, ValueError, AttributeError):  # closed, detached, or not there
             return False
 
     def _mend_output(self, number: int, name: str) -> None:
         file, stream, fd = self._outputs[number], self._streams[number], number + 1
-        if stream is not None and not stream.closed and getattr(sys, name) is stream and file.is_at(fd):
+        if _is_usable(stream) and getattr(sys, name) is stream and file.is_at(fd):
             return
         os.dup2(file.fd, fd)
         raw = io.FileIO(fd, "w", closefd=False)
@@ -246,7 +253,7 @@ class Capture:
 
     def _mend_stdin(self) -> None:
         stream = self._stdin
-        if stream is not None and not stream.closed and sys.stdin is stream and _is_open(0):
+        if _is_usable(stream) and sys.stdin is stream and _is_open(0):
             return
         null = os.open(os.devnull, os.O_RDONLY)
         if null != 0:  # it is if 0 was closed: descriptors are the lowest that are free

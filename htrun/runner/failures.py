@@ -27,7 +27,6 @@ NO_SPACE = 74
 
 _CONTEXT_LINES = 4
 _MAX_FRAMES = 30
-_HEAD_LINES = 10  # of a package's metadata: its name and its version are the second and the third, mostly
 _MAX_LOCALS = 20
 _MAX_EXCEPTIONS = 10
 _MAX_TEXT = 10_000
@@ -238,19 +237,20 @@ def _packages(path: list[str]) -> dict[str, str]:
     for entry in path:
         try:
             names = os.listdir(entry or os.curdir)
-        except OSError:  # it is not there, or a zip file
+        except Exception:  # noqa: S112 (not there, a zip file, or nothing that belongs on a path)
             continue
         for name in names:
-            if not name.endswith((".dist-info", ".egg-info")):
+            if type(name) is not str or not name.endswith((".dist-info", ".egg-info")):
                 continue
             place = os.path.join(entry, name)
             for file in (os.path.join(place, "METADATA"), os.path.join(place, "PKG-INFO"), place):
                 try:
                     with open(file, encoding="utf-8", errors="replace") as lines:
-                        head = dict(line.rstrip().partition(": ")[::2] for line in itertools.islice(lines, _HEAD_LINES))
+                        head = list(itertools.takewhile(str.strip, lines))  # up to the description
                 except OSError:
                     continue
-                if "Name" in head and "Version" in head:
-                    packages.setdefault(head["Name"], head["Version"])
+                fields = dict(line.rstrip().partition(": ")[::2] for line in reversed(head))  # the first of a name
+                if "Name" in fields and "Version" in fields:
+                    packages.setdefault(fields["Name"], fields["Version"])
                 break
     return packages

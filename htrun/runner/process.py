@@ -39,6 +39,7 @@ _putenv, _umask, _setrlimit = os.putenv, os.umask, resource.setrlimit
 _CHANGING: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (os, ("umask", "putenv", "unsetenv")),  # which os.environ calls
     (os.environ, ("putenv", "unsetenv")),  # until Python 3.8
+    (os.environb, ("putenv", "unsetenv")),
     (signal, ("signal", "alarm", "setitimer", "pthread_sigmask")),
     (resource, ("setrlimit", "prlimit")),
     (sys, ("setrecursionlimit",)),
@@ -52,7 +53,9 @@ def watch() -> None:
     for module, names in _CHANGING:
         for name in names:
             if hasattr(module, name):
-                setattr(module, name, _noticing(getattr(module, name)))
+                noticing = _noticing(getattr(module, name))
+                noticing.__module__ = getattr(module, "__name__", "os")  # so that it can be pickled
+                setattr(module, name, noticing)
 
 
 def _noticing(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -126,6 +126,7 @@ class Slot:
         command_end, self.commands = os.pipe()
         self.replies, reply_end = os.pipe()
         self.board.end()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the handlers are the parent's
         self.pid = os.fork()
         if self.pid == 0:
             code = WORKER_FAILED
@@ -134,11 +135,13 @@ class Slot:
                 signal.set_wakeup_fd(-1)
                 for number in _SIGNALS:
                     signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 _close_all_but(command_end, reply_end)
                 work(command_end, reply_end)
                 code = 0
             finally:
                 os._exit(code)  # whatever happens: going on would be to do what is the parent's
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(command_end)
         os.close(reply_end)
         os.set_blocking(self.replies, False)

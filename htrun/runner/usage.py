@@ -89,6 +89,7 @@ class Meter:
         self._due = cpu + _STALE_SECONDS
         if self._forgets and seconds > _FORGET_SECONDS:
             self._forget()
+            self._due = 0.0  # the next one asks, whatever it takes: the peak is not its own
         elif self._forgets and own.ru_maxrss - self._base > _RISE_KIB:
             self.start()
         return used, mebibytes(peak)

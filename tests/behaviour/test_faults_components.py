@@ -235,6 +235,51 @@ def test_a_worker_that_cannot_even_say_why_it_ends(local: Shell) -> None:
     take_census(local, ["done", Errored("ProcessDied")])
 
 
+ODD = """
+import sys
+
+def f(number):
+    if number == 0:
+        sys.path[:0] = [b"/usr/lib", "a\\0b"]
+        raise ValueError("with a path that is none")
+    if number == 1:
+        sys.stdout.detach()
+        sys.stdin.detach()
+    if number == 2:
+        print("printed")
+    return number
+"""
+
+
+def test_odd_things_done_to_the_process(shell: Shell) -> None:
+    """What a function puts on ``sys.path``, or its detaching of streams, costs neither its result nor others'."""
+    shell.write("m.py", ODD)
+    shell.run("m.py:f", range(4), "--chunk-size", 4, code=1)
+    take_census(shell, [Errored("ValueError"), 1, 2, 3])
+    assert shell("stdout", "t", 2).stdout == "printed\n"
+
+
+FORKS = """
+import os
+import time
+
+if os.fork() == 0:
+    os.closerange(0, 3)
+    time.sleep(100)
+    os._exit(0)
+
+def f(number):
+    return number
+"""
+
+
+def test_a_target_that_starts_a_process_when_it_is_imported(local: Shell) -> None:
+    """What a module has started on import lives on in the command, and keeps nothing from starting."""
+    local.write("m.py", FORKS)
+    local.run("m.py:f", range(4))
+    take_census(local, [0, 1, 2, 3])
+
+
 def test_one_crash_in_a_hundred_loses_exactly_that_one(shell: Shell) -> None:
     """With one SIGSEGV in a hundred components and no options, each of the others has its result."""
     shell.write(

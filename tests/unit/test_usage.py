@@ -51,6 +51,15 @@ def test_a_peak_is_forgotten() -> None:
     assert meter.read(1.0)[1] < before + 100
 
 
+def test_a_quick_component_has_no_other_ones_peak() -> None:
+    """Also of a component that is over in no time, memory is not what a slow one before it has had."""
+    meter = Meter()
+    _, before = meter.read(1.0)
+    assert len(bytearray(b"x") * (200 << 20))
+    assert meter.read(1.0)[1] > before + 100
+    assert meter.read(1e-6)[1] < before + 100
+
+
 def test_disk_space(tmp_path: Path) -> None:
     """Files count with what they hold or what is allocated, whichever is more; links are not followed."""
     (tmp_path / "a/b").mkdir(parents=True)

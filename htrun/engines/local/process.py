@@ -55,7 +55,7 @@ class _Process(NamedTuple):
 
     def tell(self, path: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died, which is seen later
-            os.write(self.pipe, os.fsencode(path))
+            os.write(self.pipe, os.fsencode(path) + b"\0")
         os.close(self.pipe)
 
 
@@ -77,8 +77,9 @@ def prepare() -> None:
 
 def _discard() -> None:
     for process in _prepared:
-        os.kill(process.pid, signal.SIGKILL)
-        os.waitpid(process.pid, 0)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # the target may ignore SIGCHLD
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
 
 
 def _fork() -> _Process:
@@ -113,7 +114,12 @@ def _detach(pipe: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for fd, number in ((pipe, 0), (null, 1), (null, 2)):
         os.dup2(fd, number)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for fd in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 (numbers)
+        if fd > 2:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(fd)
+    with contextlib.suppress(OSError):  # where there is /proc, a `pkill htrun` is not to end it
+        Path("/proc/self/comm").write_text("supervisor", encoding="ascii")
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]  # the program's directory, or the current one
     sys.argv = ["-c"]
@@ -142,8 +148,10 @@ def start(directory: MapDirectory) -> None:
     _started.add(process.pid)
     process.tell(str(directory.path))
     deadline = time.monotonic() + _START_SECONDS
-    while _recorded_process(directory).get("pid") != process.pid:  # it may have ended by the time of this look
-        _bury()
+    while True:
+        _bury()  # before the look: it may have done everything and ended by now
+        if _recorded_process(directory).get("pid") == process.pid:
+            break
         if process.pid not in _started or time.monotonic() > deadline:
             said = last_words(directory) or "no reason given"
             raise EngineError(f"the local run did not start: {said} (see {_log_file(directory)})")
