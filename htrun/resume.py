@@ -14,15 +14,16 @@ from htrun.delivery import brings_packages
 from htrun.exceptions import MapWasRemoved, RunDied, UsageError
 from htrun.matches import match
 from htrun.state import UNFINISHED, ComponentStatus
+from htrun.store import MapDirectory, read_json
 from htrun.submissions import marked
 from htrun.tags import TagRegistry
 
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from htrun.config import Config
-    from htrun.store import MapDirectory
     from htrun.submissions import Ranges
     from htrun.transfers import FileTable
 
@@ -103,10 +104,25 @@ def _find(request: MapRequest, registry: TagRegistry, *, failed_only: bool) -> M
     assert request.tag is not None
     path = request.path(request.tag)
     with registry.lock():  # so that nobody is just putting a map in its place
-        found = registry.get(request.tag) if failed_only else registry.find(request.tag)
+        found = registry.find(request.tag) or _find_moved(request.tag, path, registry)
+        if found is None and failed_only:
+            registry.get(request.tag)  # raises TagNotFound
         if found is None or found.path != path:
             check_place(path, overwrite=False)
         return None if found is None else MapControl(request.tag, found, registry)
+
+
+def _find_moved(tag: str, path: Path, registry: TagRegistry) -> MapDirectory | None:
+    """Register the map of a tag anew if it is where the tag's is to be now, such as in a project that was moved."""
+    directory = MapDirectory(path)
+    try:
+        uid = str(read_json(directory.info_file)["uid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if uid not in (known for known, _ in registry.entries(tag)):
+        return None
+    registry.set(tag, uid, path)
+    return directory
 
 
 def _place(
@@ -158,6 +174,8 @@ def _resume(
             raise UsageError(f"the map {old.tag!r} still runs: 'htrun wait {old.tag}' waits for what fails")
         if not old.errored:
             return Resumed(old, _completed(old), had_failed=False)
+        if changed:
+            say(f"good results stay, though the function is another one now: {', '.join(changed)}")
     elif changed:
         say(f"all components run anew, for the function is not that of the map {old.tag!r}: {', '.join(changed)}")
         return Resumed(_place(request, built, settings, old), 0)

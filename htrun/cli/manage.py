@@ -184,13 +184,15 @@ def _wait(
         code = exit_code(map_)
         if code is not ExitCode.INTERRUPTED:
             write_results(map_)
-            if add is not None:
-                add(map_)
+        if add is not None:
+            add(map_)
         tell_notes(map_)
         if not quiet:
             if heading:
                 talk.say(f"{map_.tag}:")
             show_summary(talk, map_, max_failures=max_failures)
+            if code is ExitCode.INTERRUPTED:
+                talk.say(f"it was stopped: 'htrun resume {map_.tag}' lets it go on", fg="yellow")
     return code
 
 

@@ -45,6 +45,7 @@ class Screen:
         self._input = sys.stdin.fileno() if sys.stdin.isatty() else None
         self._size = self.size()
         self._shown: list[str] = []
+        self._typed: list[bytes] = []  # keys that have come together
 
     def __enter__(self) -> Self:
         self._modes = None if self._input is None else termios.tcgetattr(self._input)
@@ -88,10 +89,13 @@ class Screen:
         deadline = time.monotonic() + seconds
         sources = [] if self._input is None else [self._input]
         while self._shown and self.size() == self._size and (left := deadline - time.monotonic()) > 0:
-            if select.select(sources, [], [], min(left, _RESIZE_SECONDS))[0]:
+            if not self._typed and select.select(sources, [], [], min(left, _RESIZE_SECONDS))[0]:
                 assert self._input is not None, "nothing else can be ready"
-                typed = _KEY.findall(os.read(self._input, 256)) or [b"q"]
-                return next((_KEYS[key] for key in typed if key in _KEYS), None)
+                self._typed = _KEY.findall(os.read(self._input, 256)) or [b"q"]
+            while self._typed:
+                meaning = _KEYS.get(self._typed.pop(0))
+                if meaning is not None:
+                    return meaning
         return None
 
     def _take(self) -> None:

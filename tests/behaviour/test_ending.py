@@ -166,6 +166,21 @@ def test_a_report_of_several_maps_and_of_what_did_not_run(local: Shell) -> None:
     assert "HELD: its user asked for it" in ET.tostring(suites[1], encoding="unicode")
 
 
+def test_waiting_for_a_map_that_was_stopped(local: Shell) -> None:
+    """It says how the map goes on, and in the report what did not run is skipped."""
+    local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(600)\n")
+    calls = local.jsonl("in.jsonl", [0, 1])
+    process = local.start("m.py:f", "--args", calls, "--tag", "a", "--workers", 1)
+    until(lambda: "a" in local("tags").stdout and local.counts("a").get("RUNNING"), "it runs")
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 2
+    done = local("wait", "a", "--junitxml", "report.xml", code=2)
+    assert "'htrun resume a' lets it go on" in done.stderr
+    (suite,) = ET.parse(local.cwd / "report.xml").getroot().findall("testsuite")
+    assert suite.get("skipped") == "2"
+
+
 def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(local: Shell) -> None:
     """A path below a file, or that of a directory, is an error at once."""
     write(local)

@@ -151,7 +151,7 @@ def test_what_has_failed_runs_with_the_function_as_it_is(project: Project) -> No
     assert project.ran() == ["1", "bad", "2", "bad"]
     project.shell.write("helper.py", "def double(x):\n    return x + x\n")
     (project.shell.home / "mended").touch()
-    project("--lf")
+    assert "good results stay, though the function is another one now" in project("--lf").stderr
     assert project.ran() == ["bad"]
     project.check(1, "bad", 2)
     done = project("--last-failed")
@@ -368,6 +368,20 @@ def test_a_map_of_another_registry_is_not_touched(local: Shell) -> None:
     local(*words)
     assert "registered in another HTRUN_DIR" in local(*words, code=4, env={"HTRUN_DIR": str(local.home / "2")}).stderr
     assert local.outputs()[0]["output"] == 1
+
+
+def test_a_project_that_was_moved(project: Project) -> None:
+    """A map that is where the tag's is to be now, and was somewhere else, is resumed."""
+    project.inputs(1, 2)
+    project()
+    project.ran()
+    shell = project.shell
+    (shell.cwd / "results").rename(shell.cwd / "moved")
+    assert "no map has the tag" in shell("status", "t", code=4).stderr
+    project.inputs(1, 2, 3)
+    assert "2 of 3 results are there already" in project("--resume", "--results", "moved").stderr
+    assert project.ran() == ["3"]
+    assert shell("path", "t").stdout.strip() == str(shell.cwd / "moved" / "t")
 
 
 MAKEFILE = """

@@ -90,6 +90,8 @@ def test_a_map_that_is_selected_shows_more(local: Shell) -> None:
         assert "running: 0" in terminal.text
         terminal.type("\x1b")
         terminal.until(lambda text: "-- errors --" in text, "no map is selected")
+        terminal.type("\x1b[B\x1b[B")  # at once, as keys that repeat come
+        terminal.until(lambda text: "-- b --" in text, "the second map is selected")
 
 
 @pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM", "Ctrl-Z", "removed"])
