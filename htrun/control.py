@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
 
 _POLL_SECONDS = 0.1  # between looks: workers, or the daemons of a pool, may need the processors themselves
-_END_SECONDS = 0.005
+_END_SECONDS = 0.005, 0.05  # between looks whether a local run has ended, at first and after some seconds
 _MAX_POLL_SECONDS = 0.5
 _REST = 10  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
@@ -143,8 +143,9 @@ class MapControl(MapView):
         """Let some seconds pass, or what is left of a local run: its end is seen without a look at the map."""
         live = self.engine.records_are_live
         deadline = time.monotonic() + seconds
+        least, most = _END_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, _END_SECONDS) if live else left)
+            time.sleep(min(left, most, max(least, seconds / 20)) if live else left)
             if live and not self.engine.is_working(self.directory):
                 return
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import getpass
-import platform
+import os
 import sys
 import time
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,7 +86,7 @@ class MapRequest:
     map_options: MapOptions = field(default_factory=MapOptions)
     columns: Columns = field(default_factory=lambda: Columns({}))
     followed: bool = False
-    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    uid: str = field(default_factory=lambda: os.urandom(16).hex())
 
     def path(self, tag: str) -> Path:
         """Return the map's directory if it gets this tag."""
@@ -333,10 +332,10 @@ def _claim(
                 "options": built.options,
                 "history": history.identify(settings, request.target),
                 "user": _user(),
-                "host": platform.node(),
+                "host": os.uname().nodename,
                 "directory": str(Path.cwd()),
                 "command": sys.argv,
-                "versions": {"htrun": __version__, "python": platform.python_version()},
+                "versions": {"htrun": __version__, "python": sys.version.partition(" ")[0]},
             }
         )
         replaced.make_room()

@@ -6,7 +6,6 @@ import array
 import contextlib
 import json
 import os
-import platform
 import re
 import shutil
 import stat
@@ -382,12 +381,12 @@ def make_temporary(parent: Path) -> Path:
 
 def _hidden_prefix(kind: str) -> str:
     """Return how the names begin of what this process makes that is no map yet, or any more, or no whole file yet."""
-    return f".htrun-{kind}-{platform.node()}-{os.getpid()}-"
+    return f".htrun-{kind}-{os.uname().nodename}-{os.getpid()}-"
 
 
 def sweep(parent: Path) -> None:
     """Remove what processes of this machine that were killed have left half made, half written or half removed."""
-    host = re.compile(rf"\.htrun-(new|part|removed)-{re.escape(platform.node())}-([0-9]+)-")
+    host = re.compile(rf"\.htrun-(new|part|removed)-{re.escape(os.uname().nodename)}-([0-9]+)-")
     with contextlib.suppress(OSError):
         for entry in os.scandir(parent):
             found = host.match(entry.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from functools import partial
@@ -266,7 +265,7 @@ def _relative(path: Path) -> str:
 
 def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
     talk.rule("htrun session starts", bold=True)
-    talk.say(f"platform {sys.platform} -- Python {platform.python_version()}, htrun-{__version__}")
+    talk.say(f"platform {sys.platform} -- Python {sys.version.partition(' ')[0]}, htrun-{__version__}")
     talk.say(f"target: {request.target.text}")
     workers = request.options["workers"] if request.engine.name == "local" else None
     workers = f", {workers} workers" if workers else ""

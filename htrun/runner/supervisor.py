@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .calls import Calls
     from .spec import Spec
 
-_RANGE_SECONDS = 0.05
+_RANGE_SECONDS = 0.1
 """How long a range should keep a worker busy: long beside the 100 µs of dealing it out, short beside the whole."""
 _MAX_BARREN_DEATHS = 3
 
@@ -43,7 +43,7 @@ class Supervisor:
     slots : list of (str, str)
         For each worker its job directory and its scratch directory.
     chunk_size : int or None
-        How many calls to deal out at once; by default as many as take about 50 ms.
+        How many calls to deal out at once; by default as many as take about 100 ms.
     max_failures : int
         Stop after this many failed components; 0 for never.
     on_event : callable

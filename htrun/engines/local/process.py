@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import fcntl
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -182,8 +181,8 @@ def stop(directory: MapDirectory) -> None:
 
 def send(directory: MapDirectory, number: int) -> None:
     """Send a signal to the process of a map, if it says already which one it is; raises EngineError."""
-    host = _recorded_process(directory).get("host", platform.node())
-    if host != platform.node():
+    host = _recorded_process(directory).get("host", os.uname().nodename)
+    if host != os.uname().nodename:
         raise EngineError(f"the map runs on {host}: do that there")
     process = _process_of(directory)
     if process is not None:
@@ -217,7 +216,7 @@ def _identity(pid: int) -> dict[str, Any]:
         started = fields[19] if fields[0] != "Z" else "and ended"
     except (OSError, IndexError):
         started = ""
-    return {"host": platform.node(), "pid": pid, "started": started}
+    return {"host": os.uname().nodename, "pid": pid, "started": started}
 
 
 def _recorded_process(directory: MapDirectory) -> dict[str, Any]:
