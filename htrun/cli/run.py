@@ -18,6 +18,7 @@ from htrun.cli.inputs import check_inputs, input_options, read_calls
 from htrun.cli.options import JobOptions, job_options, read_job_options
 from htrun.cli.results import tell_losses, tell_notes
 from htrun.cli.terminal import Talk, exit_code, follow, notifying, show_durations, show_failures, show_summary
+from htrun.control import MapControl
 from htrun.creation import MapRequest, asked_options, check_request, chosen_requests, create_map
 from htrun.delivery import brings_packages, get_delivery, import_packages
 from htrun.engines.base import choose_engine
@@ -26,15 +27,15 @@ from htrun.export import Exporter, display_input, write_results
 from htrun.input_files import InputFiles
 from htrun.options import MapOptions, inherited_options
 from htrun.resume import resume
-from htrun.settings import load
+from htrun.settings import Config, load
 from htrun.store import read_json
+from htrun.tags import TagRegistry
 from htrun.targets import load as load_target
 from htrun.transfers import FileTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from htrun.control import MapControl
     from htrun.engines.base import Engine
     from htrun.reports import Traceback
     from htrun.targets import Target
@@ -174,31 +175,40 @@ def run(**options: Any) -> ExitCode:
     calls = read_calls(target.function, options, files, taken, asked.columns, settings)
     if options["collect_only"]:
         return _show_calls(request, whys, talk, calls, files, quiet=options["quiet"])
+    map_: MapControl | None = None
     there, had_failed = None, True
     try:
         if options["resume"] or options["last_failed"]:
             map_, there, had_failed = resume(request, calls, files, settings, _note, failed_only=options["last_failed"])
         else:
             map_ = create_map(request, calls, files, settings)
+        if not options["quiet"]:
+            _show_header(talk, request, whys)
+            _show_map(talk, map_, there, had_failed=had_failed)
     except EngineError as error:
         if not why.startswith("auto"):
             raise
         raise EngineError(f"{error}; --engine local runs it on this machine") from error
-    if not options["quiet"]:
-        _show_header(talk, request, whys)
-        talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
-        talk.say(f"results: {_relative(map_.path)}")
-        for submission in map_.directory.read_submissions() if there != len(map_) else ():
-            if submission.cluster:
-                talk.say(reports.jobs_line(submission))
-        talk.say(f"collected {words.count(len(map_), 'component')}{'' if there is not None else chr(10)}", bold=True)
-        if there is not None:
-            talk.say(f"{_resumed(len(map_), there, had_failed=had_failed)}\n", bold=True)
+    except KeyboardInterrupt:
+        made = map_ or _made(request, settings)
+        if made is None or options["detach"]:
+            raise
+        return _interrupted(talk, made)  # it runs already, though nobody has looked at it yet
     if options["detach"]:
         return _leave(talk, map_)
     with map_.guard():
         see_through = partial(_see_through, talk, map_, started, options, data_on_stdout=data_on_stdout)
         return notifying(map_, options["notify"], see_through)
+
+
+def _made(request: MapRequest, settings: Config) -> MapControl | None:
+    """Return the map that was made of a request, by a call that did not come to return it."""
+    registry = TagRegistry(settings.tags)
+    for tag in registry.tags() if request.tag is None else [request.tag]:
+        if any(uid == request.uid for uid, _ in registry.entries(tag)) and registry.find(tag) is not None:
+            map_ = MapControl.load(tag, settings)
+            return map_ if map_.directory.info["uid"] == request.uid else None
+    return None
 
 
 def _check_resuming(options: dict[str, Any]) -> None:
@@ -283,6 +293,17 @@ def _show_header(talk: Talk, request: MapRequest, whys: Whys) -> None:
         talk.say(f"delivery: {request.delivery} ({whys.delivery}): the packages, for this Python, {sys.executable}")
     else:
         talk.say(f"delivery: none needed: this Python, {sys.executable}")
+
+
+def _show_map(talk: Talk, map_: MapControl, there: int | None, *, had_failed: bool) -> None:
+    talk.say(f"tag: {map_.tag}{' (made up)' if map_.is_transient else ''}")
+    talk.say(f"results: {_relative(map_.path)}")
+    for submission in map_.directory.read_submissions() if there != len(map_) else ():
+        if submission.cluster:
+            talk.say(reports.jobs_line(submission))
+    talk.say(f"collected {words.count(len(map_), 'component')}{'' if there is not None else chr(10)}", bold=True)
+    if there is not None:
+        talk.say(f"{_resumed(len(map_), there, had_failed=had_failed)}\n", bold=True)
 
 
 def _show_calls(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -395,3 +396,18 @@ def test_any_locale_will_do(local: Shell, locale: str) -> None:
     assert done.stdout == '{"component":0,"status":"COMPLETED","output":"☃"}\n'
     assert local("stdout", "täg", 0, env=env).stdout == "☃\n"
     assert local("tags", env=env).stdout == "täg\n"
+
+
+def test_ctrl_c_as_soon_as_something_runs(local: Shell) -> None:
+    """Interrupted before it has said anything of the map, the command leaves none that runs."""
+    local.write("m.py", "import time\n\ndef f(path):\n    open(path, 'w').close()\n    time.sleep(600)\n")
+    for number in range(5):
+        begun = local.cwd / f"begun-{number}"
+        calls = local.jsonl("in.jsonl", [str(begun)])
+        process = local.start("m.py:f", "--args", calls, "--no-transfer", "--tag", f"t{number}")
+        while not begun.exists():
+            pass
+        process.send_signal(signal.SIGINT)
+        assert "interrupted" in process.communicate()[1]
+        assert process.returncode == 2
+        until(lambda: not local.processes(), "nothing runs")

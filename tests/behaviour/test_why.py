@@ -71,6 +71,8 @@ def test_stopped_and_killed_local_runs(local: Shell) -> None:
     steps = Steps(local)
     process = local.start(*steps.words)
     steps.wait_for_3()
+    assert process.stderr is not None
+    assert any(line.startswith("collected") for line in process.stderr)  # or else the map may not be there yet
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_S)
     assert "The run was stopped" in local("why", "t").stdout
