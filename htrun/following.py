@@ -72,6 +72,10 @@ class Following:
         ----------
         live : bool
             Whether to look at a component that has not ended.
+
+        Raises
+        ------
+        MapWasRemoved, OSError
         """
         place = self._look(live=live)
         record = self._map.records.get(self._component) or self._record

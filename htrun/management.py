@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from htrun import reports
+from htrun import overview
 from htrun.control import MapControl
 from htrun.exceptions import MapWasRemoved, TagNotFound
 from htrun.logs import start_logging
@@ -115,7 +115,7 @@ def status(
     include_meta : bool
         Include the data on disk, and the memory and the time that components took.
     """
-    return reports.status_table(
+    return overview.status_table(
         _rows(maps, state=include_state, meta=include_meta), state=include_state, meta=include_meta
     )
 
@@ -136,7 +136,7 @@ def status_json(
     compact : bool
         On one line, without spaces.
     """
-    return reports.status_json(_rows(maps, state=include_state, meta=include_meta), compact=compact)
+    return overview.status_json(_rows(maps, state=include_state, meta=include_meta), compact=compact)
 
 
 def status_csv(
@@ -152,7 +152,7 @@ def status_csv(
     include_state, include_meta : bool
         See ``status``.
     """
-    return reports.status_csv(
+    return overview.status_csv(
         _rows(maps, state=include_state, meta=include_meta), state=include_state, meta=include_meta
     )
 

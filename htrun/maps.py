@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakValueDictionary
 
-from htrun import reports
+from htrun import overview, reports
 from htrun.control import MapControl
 from htrun.displays import Displayed
 from htrun.errors import ComponentError, ComponentErrors
@@ -369,7 +369,7 @@ class Map(Displayed, Sequence[Any]):
 
     def status_row(self, *, state: bool = True, meta: bool = True) -> dict[str, Any]:
         """Return what ``htrun.status`` shows of the map, as data: sizes in bytes, times in seconds."""
-        return reports.status_row(self._now(), state=state, meta=meta)
+        return overview.status_row(self._now(), state=state, meta=meta)
 
     @property
     def holds(self) -> dict[int, ComponentHold]:

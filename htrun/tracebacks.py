@@ -21,6 +21,11 @@ def lines(error: BaseException, shown: BaseException, remote: str = "") -> list[
         What to show in its place.
     remote : str
         A traceback of elsewhere, with colours, to show before the last line.
+
+    Returns
+    -------
+    list of str
+        Its lines, or parts of several lines, without the last newline each.
     """
     from IPython import get_ipython  # where this is called from
 

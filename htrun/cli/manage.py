@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from htrun import __version__, reports
+from htrun import __version__, overview, reports
 from htrun.cli import can_redraw, complain, wants_color
 from htrun.cli.common import (
     color_option,
@@ -89,12 +89,12 @@ def status(
         if format_ == "text":
             # A terminal that cannot redraw is read out, perhaps: then tables are of no use.
             columns = None if not sys.stdout.isatty() else reports.width() if can_redraw(sys.stdout) else 0
-            return reports.status_table(
+            return overview.status_table(
                 rows, style if columns != 0 else reports.plain, state=state, meta=meta, columns=columns
             )
         if format_ == "csv":
-            return reports.status_csv(rows, state=state, meta=meta).removesuffix("\n")
-        return reports.status_json(rows, compact=format_ == "json_compact")
+            return overview.status_csv(rows, state=state, meta=meta).removesuffix("\n")
+        return overview.status_json(rows, compact=format_ == "json_compact")
 
     if live:
         from htrun.cli.screen import show_table
@@ -117,7 +117,7 @@ def _status_rows(
         try:
             with known[tag].guard():
                 look(known[tag])
-                yield reports.status_row(known[tag], **what)
+                yield overview.status_row(known[tag], **what)
         except MapWasRemoved:
             del known[tag]
             if tag in named:

@@ -25,7 +25,7 @@ from htrun.reports import input_text, jobs_line, shorten
 from htrun.state import ComponentStatus
 from htrun.store import atomic_write
 from htrun.usage import HEAD, usage_of
-from htrun.words import count
+from htrun.words import count, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,7 +261,7 @@ def _environment() -> Environment:
         seconds=charts.seconds_text,
         megabytes=charts.megabytes_text,
         percent=lambda value: f"{value:.5g}%",
-        when=_when,
+        when=moment,
     )
     environment.globals.update(glyphs=_GLYPHS, bins=BINS, load_height=charts.LOAD_HEIGHT, count=count)
     return environment
@@ -270,7 +270,3 @@ def _environment() -> Environment:
 def _digest(text: str) -> str:
     """Return by what the page's security policy knows a style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _when(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))

@@ -14,7 +14,7 @@ import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from htrun.export import display_input
+from htrun.export import inputs
 from htrun.reports import shorten
 from htrun.runner import values
 from htrun.state import ComponentStatus
@@ -87,7 +87,8 @@ class Table:
             limit = int(_FEWER * len(rows))
         lengths = {}
         failures, outputs = self._outcomes(rows)
-        for name, texts in (("failure", failures), ("input", self._inputs(rows)), ("output", outputs)):
+        calls = [_line(_call_text(call)) for call in inputs(self._map.directory, rows)]
+        for name, texts in (("failure", failures), ("input", calls), ("output", outputs)):
             lengths[name], columns[name] = _fitting(texts, left)
             left -= len(columns[name])
         return {
@@ -136,17 +137,6 @@ class Table:
             "cause",
             bytes(of.get(row, _OTHER_CAUSE) if is_so else 0 for row, is_so in zip(rows, is_bad, strict=True)),
         )
-
-    def _inputs(self, rows: Sequence[int]) -> list[str]:
-        directory = self._map.directory
-        offsets, files = directory.offsets(), directory.files
-        texts = []
-        with directory.calls.open("rb") as calls:
-            for row in rows:
-                calls.seek(offsets[row])
-                call = calls.read(offsets[row + 1] - offsets[row] - 1)
-                texts.append(_line(_call_text(display_input(call, files))))
-        return texts
 
     def _outcomes(self, rows: Sequence[int]) -> tuple[list[str], list[str]]:
         """Return the errors, or reasons of holds, and the outputs of components; empty where there is none."""

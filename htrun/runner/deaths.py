@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from . import failures, outputs, records, wire
+from . import environment, failures, outputs, records, wire
 from .capture import save_output, write_all
 from .files import remove_tree
 from .hooks import checkpoint_path
@@ -105,10 +105,8 @@ class Deaths:
             write_all(fd, text.encode("utf-8"))
         finally:
             os.close(fd)
-        environment = os.path.join(slot.records, wire.ENVIRONMENT)
-        if not os.path.exists(environment):
-            with open(environment, "w", encoding="utf-8") as file:
-                json.dump(failures.describe_environment(), file)
+        if not os.path.exists(os.path.join(slot.records, wire.ENVIRONMENT)):
+            environment.write(slot.records)
         checkpoint = checkpoint_path(self.spec.checkpoints, component)
         saved = os.path.exists(checkpoint)
         if saved:

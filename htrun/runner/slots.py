@@ -136,7 +136,7 @@ class Slot:
                 for number in _SIGNALS:
                     signal.signal(number, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-                _close_all_but(command_end, reply_end)
+                close_all_but(command_end, reply_end)
                 work(command_end, reply_end)
                 code = 0
             finally:
@@ -184,8 +184,11 @@ def signal_group(pid: int, number: int) -> None:
         pass
 
 
-def _close_all_but(*keep: int) -> None:
-    """Close what the parent had open: its locks and the pipes of other workers must not live on in this process."""
+def close_all_but(*keep: int) -> None:
+    """Close what the parent of this process had open, but for the standard streams and some other descriptors.
+
+    Its locks and the pipes of others must not live on in this process.
+    """
     for fd in map(int, os.listdir("/dev/fd")):
         if fd > 2 and fd not in keep:
             try:

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from . import failures, hooks, outputs, records, values, wire
+from . import environment, failures, hooks, outputs, records, values, wire
 from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
@@ -369,7 +369,5 @@ class Worker:
 
     def _write_environment(self) -> None:
         if not self.environment_written:
-            path = os.path.join(self.directory, wire.ENVIRONMENT)
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(failures.describe_environment(), file)
+            environment.write(self.directory)
             self.environment_written = True

@@ -108,15 +108,14 @@ def _fork() -> _Process:
 
 def _detach(pipe: int) -> None:
     """Let this process have no more of its parent's than one that is started anew would, and read from a pipe."""
+    from htrun.runner.slots import close_all_but  # only now: it is this process that needs it
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     stop_logging()
     null = os.open(os.devnull, os.O_WRONLY)
     for fd, number in ((pipe, 0), (null, 1), (null, 2)):
         os.dup2(fd, number)
-    for fd in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 (numbers)
-        if fd > 2:
-            with contextlib.suppress(OSError):  # the listing's own
-                os.close(fd)
+    close_all_but()
     with contextlib.suppress(OSError):  # where there is /proc, a `pkill htrun` is not to end it
         Path("/proc/self/comm").write_text("supervisor", encoding="ascii")
     if not getattr(sys.flags, "safe_path", False):
