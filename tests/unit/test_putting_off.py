@@ -130,3 +130,20 @@ def test_a_map_that_is_removed_after_a_kill(
     assert first.cluster == cluster
     assert view.counts()[ComponentStatus.REMOVED] == rest.size == NUMBER - (2 if cluster else 0)
     assert view.engine.left_behind(directory) is None
+
+
+def test_what_has_ended_is_seen_before_the_rest_follows(
+    directory: MapDirectory, schedd: Schedd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs that end just as the engine looks may be errors that stop the map: it is looked at once more before."""
+    schedd.answers = iter([])
+    note_cluster(directory)
+    ended: list[bool] = []
+    monkeypatch.setattr(pilot.Pilot, "look", lambda _: ended.append(True))
+    monkeypatch.setattr(pilot.Pilot, "is_over", lambda _: bool(ended))
+    follower = HTCondorEngine()
+    follower.advance(directory)
+    assert ended
+    assert 1 not in schedd.clusters
+    follower.advance(directory)
+    assert 1 in schedd.clusters

@@ -172,8 +172,10 @@ class Follower:
         if not self._guard.take():
             return False
         self._pilot = self._pilot or Pilot(directory, last)
+        # By what was there at the look before: whoever follows the map has seen it too, and stops at an error of it.
+        is_over = self._pilot.is_over()
         self._pilot.look()
-        return self._pilot.is_over() and time.monotonic() >= self._again_at
+        return is_over and time.monotonic() >= self._again_at
 
     @contextmanager
     def trying(self, directory: MapDirectory) -> Iterator[None]:
