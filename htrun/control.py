@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from htrun.store import MapDirectory
 
 _POLL_SECONDS = 0.1  # between looks: workers, or the daemons of a pool, may need the processors themselves
-_END_SECONDS = 0.005, 0.05  # between looks whether a local run has ended, at first and after some seconds
 _MAX_POLL_SECONDS = 0.5
+_LIVE_SECONDS = 1.0  # to the first look at a local run: of one that is over by then all is known at its end
+_END_SECONDS = 0.005, 0.05  # between looks whether a local run has ended, at least and at the most
+_END_SHARE = 0.02  # of the time so far
 _REST = 10  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
@@ -123,8 +125,10 @@ class MapControl(MapView):
             self.notes.append(f"the rest of the jobs could not be submitted: {error}; 'htrun wait {self.tag}' does it")
 
     def _watch(self) -> Iterator[bool]:
-        pause = _POLL_SECONDS
+        live = self.engine.records_are_live
+        pause = _LIVE_SECONDS if live else _POLL_SECONDS
         seen: object = None
+        since = time.monotonic()
         while True:
             began = time.monotonic()
             active = self._look()
@@ -134,20 +138,23 @@ class MapControl(MapView):
             yield changed
             if not active:
                 return
+            if changed and not live:
+                pause = _POLL_SECONDS
+            self._rest(since, max(pause, min(_REST * took, _MAX_REST_SECONDS)))
             # On this machine every look finds something, and takes its time from the workers.
-            keen = changed and not self.engine.records_are_live
-            pause = _POLL_SECONDS if keen else min(pause * 1.2, _MAX_POLL_SECONDS)
-            self._rest(max(pause, min(_REST * took, _MAX_REST_SECONDS)))
+            pause = _MAX_POLL_SECONDS if live else min(pause * 1.2, _MAX_POLL_SECONDS)
 
-    def _rest(self, seconds: float) -> None:
+    def _rest(self, since: float, seconds: float) -> None:
         """Let some seconds pass, or what is left of a local run: its end is seen without a look at the map."""
-        live = self.engine.records_are_live
-        deadline = time.monotonic() + seconds
+        if not self.engine.records_are_live:
+            time.sleep(seconds)
+            return
         least, most = _END_SECONDS
-        while (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, most, max(least, seconds / 20)) if live else left)
-            if live and not self.engine.is_working(self.directory):
-                return
+        now = time.monotonic()
+        deadline = now + seconds
+        while now < deadline and self.engine.is_working(self.directory):
+            time.sleep(min(deadline - now, most, max(least, _END_SHARE * (now - since))))
+            now = time.monotonic()
 
     def _look(self) -> bool:
         self.engine.advance(self.directory)

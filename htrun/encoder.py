@@ -155,8 +155,6 @@ class Encoder:
         has_path_key : bool
             Whether any object in the arguments may have the key ``$path``.
         """
-        if not (has_path_key or self.binding.has_converters):
-            return None
         self._line = line
         self._landing = None
         if isinstance(arguments, dict):

@@ -33,7 +33,7 @@ _FILES_AT_ONCE = 64
 
 _HEAD = re.compile(rb'\{"component":([0-9]{1,18}),"status":"(CO|ER)')
 _HEADS = re.compile(b"\n" + _HEAD.pattern)  # a line's beginning is found sooner by the newline than by "^"
-_COMPLETED_HEADS = re.compile(rb'\n\{"component":([0-9]{1,18}),"status":"CO')
+_NEXT_COMPLETED = re.compile(rb'\n(?:\{"component":([0-9]{1,18}),"status":"CO)?')  # nothing where that does not follow
 _FINISHED = re.compile(rb"[\x01\x02]")
 _PLAIN_USAGE = re.compile(
     rb'^\{"component":[0-9]+,"status":"[A-Z]+","attempt":[0-9]+,"node":"[^"\n]*","python":"[^"\n]*",'
@@ -137,20 +137,14 @@ class Records:
 
     def _take(self, name: str, block: bytes, position: int) -> None:
         """Take in whole lines, the first of which is at a position in the records of a job directory."""
-        count = block.count(b"\n")
-        numbers = list(map(int, _COMPLETED_HEADS.findall(b"\n" + block)))
-        outcomes = bytes([COMPLETED]) * count
-        if len(numbers) < count:
-            heads = _HEADS.findall(b"\n" + block)
-            numbers = [int(number) for number, _ in heads]
-            outcomes = b"".join([outcome for _, outcome in heads])[::2].translate(_FIRST_LETTER)
-        if len(numbers) < count or max(numbers) >= len(self.outcomes):
+        numbers, outcomes = _read_heads(block)
+        if not numbers or max(numbers) >= len(self.outcomes):
             self._take_damaged(name, block, position)
             return
         steps = map(sub, islice(numbers, 1, None), numbers)
         bounds = [place for place, step in enumerate(steps, 1) if step != 1]
         start = 0
-        for begin, end in pairwise([0, *bounds, count]):
+        for begin, end in pairwise([0, *bounds, len(numbers)]):
             last = block.index(b'\n{"component":%d,' % numbers[end - 1], start) if end > begin + 1 else start
             stop = block.index(b"\n", last + 1) + 1
             self._add(name, numbers[begin], outcomes[begin:end], position + start, block[start:stop])
@@ -365,6 +359,21 @@ class _Files:
     def close(self) -> None:
         for file in self._open.values():
             file.close()
+
+
+def _read_heads(block: bytes) -> tuple[list[int], bytes]:
+    """Return which components whole lines are of, and a byte with the outcome of each; nothing if some are no records.
+
+    That all have completed is so common that it is tried first, which takes half the time.
+    """
+    first = _NEXT_COMPLETED.match(b"\n" + block[:HEAD_BYTES])
+    found = [first and first[1], *_NEXT_COMPLETED.findall(block)[:-1]]
+    if all(found):
+        return list(map(int, found)), bytes([COMPLETED]) * len(found)
+    heads = _HEADS.findall(b"\n" + block)
+    if len(heads) < len(found):
+        return [], b""
+    return [int(number) for number, _ in heads], b"".join([name for _, name in heads])[::2].translate(_FIRST_LETTER)
 
 
 def _usage(run: Run) -> Totals:

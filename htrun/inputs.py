@@ -200,16 +200,16 @@ def _text_lines(stream: BinaryIO, source: str) -> Iterator[bytes]:
 
 def jsonl_calls(lines: Iterable[tuple[int, bytes]], encoder: Encoder) -> Iterator[bytes]:
     """Yield the calls that numbered lines of JSON say; what is wrong with the others is reported to the encoder."""
-    parse = json.JSONDecoder(object_pairs_hook=_object).raw_decode
+    parse = json.JSONDecoder(object_pairs_hook=_object).scan_once  # type: ignore[attr-defined]
     fits_keywords, fits_positions = encoder.binding.fits_keywords, encoder.binding.fits_positions
-    encode = encoder.encode
+    has_converters = encoder.binding.has_converters
     for number, raw in lines:
         line = raw.strip(b" \t\r\n")
         if not line:
             continue
         try:
             text = line.decode("utf-8")
-            value, end = parse(text)
+            value, end = parse(text, 0)
             if end != len(text):
                 raise json.JSONDecodeError("Extra data", text, len(text) - len(text[end:].lstrip()))
             # As an escape, any character of the key begins with \u00.
@@ -228,11 +228,13 @@ def jsonl_calls(lines: Iterable[tuple[int, bytes]], encoder: Encoder) -> Iterato
                 continue
             if not right:
                 continue
-            call = encode(number, value, has_path_key=has_path_key)
+            call = None
+            if has_path_key or has_converters:
+                call = encoder.encode(number, value, has_path_key=has_path_key)
             if call is None:  # mostly, so that most lines are not written anew
-                as_is = b"\t" not in line and b"\r" not in line and encoder.columns is None
+                as_is = "\t" not in text and "\r" not in text and encoder.columns is None
                 call = line if as_is else dumps(value)
-        except (ValueError, RecursionError, UsageError) as error:
+        except (ValueError, StopIteration, RecursionError, UsageError) as error:
             if raw.isspace():
                 continue
             message = _explain(error, raw)
@@ -266,6 +268,8 @@ def _problems(value: dict[str, Any] | list[Any], binding: Binding) -> list[str]:
 
 def _explain(error: Exception, raw: bytes) -> str:
     """Say what is wrong with a line of JSONL."""
+    if isinstance(error, StopIteration):  # of the scanner, where no value begins
+        error = json.JSONDecodeError("Expecting value", raw.strip(b" \t\r\n").decode("utf-8"), error.value)
     if isinstance(error, json.JSONDecodeError):
         opening = _OPENINGS.get(raw.strip())
         if opening:

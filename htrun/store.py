@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 from functools import cached_property
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18  # what fits into a processor's cache is read sooner
+_BATCH = 1000  # calls that are written at once
 
 
 @contextlib.contextmanager
@@ -80,7 +82,7 @@ def read_json(path: Path) -> Any:
 
 
 def whole_lines(file: BinaryIO) -> Iterator[bytes]:
-    """Yield what there is to read up to the last end of a line, about 1 MiB at a time."""
+    """Yield what there is to read up to the last end of a line, about 256 KiB at a time."""
     parts: list[bytes] = []
     while data := file.read(_BLOCK_BYTES):
         end = data.rfind(b"\n") + 1
@@ -312,18 +314,14 @@ class DirectoryBuilder:
 
     def write_calls(self, calls: Iterable[bytes]) -> int:
         """Write encoded calls and their index; return how many there are."""
-        offsets = array.array("Q")
-        position = 0
+        offsets = array.array("Q", [0])
+        calls = iter(calls)
         with self.directory.calls.open("wb") as file:
-            for call in calls:
-                offsets.append(position)
-                file.write(call)
-                file.write(b"\n")
-                position += len(call) + 1
-        count = len(offsets)
-        offsets.append(position)
+            while lines := [b"%b\n" % call for call in islice(calls, _BATCH)]:
+                offsets.extend(islice(accumulate(map(len, lines), initial=offsets[-1]), 1, None))
+                file.writelines(lines)
         self.directory.call_index.write_bytes(offsets.tobytes())
-        return count
+        return len(offsets) - 1
 
     def write_files(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write the table of files to bring along."""

@@ -150,7 +150,9 @@ class MapView:
     def _refresh(self) -> None:
         log = self.engine.event_log(self.directory)
         self._identity = snapshot.Identity.of(self.directory, log)  # before reading: what comes later is for the next
-        if self._loaded is None or self._header is not None:
+        # The process of a local run keeps what there is to know at its end: to read that takes less than all records.
+        is_kept = self.engine.records_are_live and (self._kept is None or self._kept[0] != self._identity)
+        if self._loaded is None or self._header is not None or is_kept:
             header, is_same = snapshot.read(self.directory, log, self._identity) or (None, False)
             before, self._header = self._header, header if is_same and header is not None and header["ended"] else None
             if self._header is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PATH_KEY = "$path"
 _QUOTED_KEY = '"%s"' % PATH_KEY
-_parse = json.JSONDecoder().raw_decode
+_parse = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # as raw_decode, which translates an error
 
 
 def decode_call(line: bytes, scratch: str, python: str | None = None) -> tuple[list[Any], dict[str, Any]]:
@@ -86,7 +86,7 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
         From where a file lands to what the function gets for it.
     """
     if _QUOTED_KEY not in text:  # the key is always written like this, never with escapes
-        value, end = _parse(text)
+        value, end = _parse(text, 0)
         return value if end == len(text) else json.loads(text)
 
     def revive(item: dict[str, Any]) -> object:

@@ -185,12 +185,13 @@ class Capture:
         self._records = _File(os.path.join(directory, wire.RECORDS), _MARKS[2])
         self._logs = [os.path.join(directory, name) for name in (wire.STDOUT, wire.STDERR)]
         self._ends = [file_size(path) for path in self._logs]
-        self._begins = list(self._ends)
         self._outputs = [
             _File(os.path.join(scratch, name), mark) for name, mark in zip((wire.STDOUT, wire.STDERR), _MARKS)
         ]
         for file in self._outputs:
             os.ftruncate(file.fd, 0)
+        self._spans: list[tuple[int, int]]
+        self.begin()
         self._streams: list[io.TextIOWrapper | None] = [None, None]
         self._stdin: io.TextIOWrapper | None = None
         self.settle()
@@ -201,19 +202,19 @@ class Capture:
         Returns
         -------
         list of (int, int)
-            Where in the job's stdout and stderr that is, in bytes, which was printed since the last ``begin``.
+            Where in the job's stdout and stderr that is, in bytes, which was printed since the last ``begin``. As long
+            as nothing is printed it is the same list.
         """
         if self._is_untouched():
-            return list(zip(self._begins, self._ends))
-        spans = []
+            return self._spans
         for number, file in enumerate(self._outputs):
             if file.size():
                 self._ends[number] += file.move_to(self._logs[number])
-            spans.append((self._begins[number], self._ends[number]))
         self._mend_stdin()
         for number, name in enumerate(("stdout", "stderr")):
             self._mend_output(number, name)
-        return spans
+        self._spans = [(begin, end) for (begin, _), end in zip(self._spans, self._ends)]
+        return self._spans
 
     def _is_untouched(self) -> bool:
         """Flush what was printed; tell whether that was nothing, and everything is in its place, as mostly it is."""
@@ -262,11 +263,11 @@ class Capture:
         self._stdin = sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
 
     def append(self, record: str) -> None:
-        """Append a record; its line is on disk, as far as the kernel is concerned, when this returns.
+        """Append the line of a record; it is on disk, as far as the kernel is concerned, when this returns.
 
         Where there is no space for it nothing has changed.
         """
-        data = (record + "\n").encode("utf-8")
+        data = record.encode("utf-8")
         try:
             try:
                 write_all(self._records.fd, data)
@@ -278,11 +279,12 @@ class Capture:
         except OSError:
             drop_torn_line(self._records.path)
             raise
-        self.begin()
+        if self._spans is not self._nothing:
+            self.begin()
 
     def begin(self) -> None:
         """Let what is printed from now on be told apart from what was printed before."""
-        self._begins[:] = self._ends
+        self._spans = self._nothing = [(end, end) for end in self._ends]
 
 
 def save_output(directory: str, scratch: str) -> list[tuple[int, int]]:

@@ -6,10 +6,13 @@ import os
 
 from . import wire
 
+PREFIX = '{"component":%d,"status":"%s"'
+"""What every record begins with, for a component and its status; readers rely on it to skip the rest."""
+
 
 def record_prefix(component: int, status: str) -> str:
-    """Return the text that every record of a component begins with; readers rely on it to skip the rest."""
-    return '{"component":%d,"status":"%s"' % (component, status)
+    """Return the text that the record of a component begins with."""
+    return PREFIX % (component, status)
 
 
 def drop_torn_line(path: str) -> int:

@@ -36,6 +36,10 @@ FAILED = b"E"
 HELD = b"H"
 PUT_OFF = b"P"
 _AGAIN = b"A"
+_HEAD = records.PREFIX + (
+    ',"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f%s,'
+    '"stdout":[%d,%d],"stderr":[%d,%d]%s'
+)
 
 
 class Held(Exception):
@@ -223,27 +227,36 @@ class Worker:
             Such as of a full disk; then it can be called again.
         """
         stdout, stderr = self.capture.settle()
-        head = '%s,"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f' % (
-            records.record_prefix(component, wire.COMPLETED if error is None else wire.ERRORED),
-            self.spec.attempts.number(component),
-            self.spec.node,
-            *measures[:4],
-        )
-        if measures[4]:
-            head += ',"disk_kb":%d' % measures[4]
-        head += ',"stdout":[%d,%d],"stderr":[%d,%d]' % (*stdout, *stderr)
-        notes = [*notes, self.spec.attempts.note(self.directory, component)]
+        attempts = self.spec.attempts
+        note = attempts.note(self.directory, component)
+        if notes:
+            note = "".join(notes) + note
         left = failures.list_scratch(self.scratch.path) if used else []
         if error is None:
             assert encoded is not None
-            tail = self._output(component, encoded)
+            status, tail = wire.COMPLETED, self._output(component, encoded)
             if left:
-                notes.append(',"scratch":' + json.dumps(left))
+                note += ',"scratch":' + json.dumps(left)
         else:
             error.setdefault("scratch", left)
             self._write_environment()
-            tail = ',"error":' + json.dumps(error)
-        self.capture.append(head + "".join(notes) + tail + "}")
+            status, tail = wire.ERRORED, ',"error":' + json.dumps(error)
+        started, wall, cpu, memory, disk = measures
+        head = _HEAD % (
+            component,
+            status,
+            attempts.number(component),
+            self.spec.node,
+            started,
+            wall,
+            cpu,
+            memory,
+            ',"disk_kb":%d' % disk if disk else "",
+            *stdout,
+            *stderr,
+            note,
+        )
+        self.capture.append(head + tail + "}\n")
 
     def _may_try_again(self, component: int) -> bool:
         """Tell whether another attempt at a component that has failed is due, and can be of any use."""

@@ -115,6 +115,19 @@ def test_many_records_are_exported_as_one_is(kinds: list[tuple[str | None, int]]
         shutil.rmtree(home)
 
 
+def test_a_record_without_its_middle(tmp_path: Path) -> None:
+    """A damaged record among others takes nothing from the one that follows it."""
+    view = make(tmp_path, ["a number"] * 20)
+    path = view.directory.job(0) / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[7] = lines[7][:60] + b',"output":7}\n'
+    path.write_bytes(b"".join(lines))
+    view = MapView("t", view.directory)
+    view.refresh()
+    text, _, _ = export(view, [ComponentStatus.COMPLETED], values=False)
+    assert [json.loads(line)["component"] for line in text.splitlines()] == list(range(20))
+
+
 def test_what_workers_record_is_cut_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of records as workers write them, of whatever values, none is looked at by itself for its output or usage."""
     (tmp_path / "m.py").write_text("def f(x): return [x, str(x), (x,), {'x': x}, None][x % 5]")

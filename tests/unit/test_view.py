@@ -135,7 +135,7 @@ def test_following_a_large_map_leaves_the_processor_to_others(
 
     pauses: list[float] = []
     monkeypatch.setattr(MapControl, "_look", look)
-    monkeypatch.setattr(MapControl, "_rest", lambda _, seconds: pauses.append(seconds))
+    monkeypatch.setattr(MapControl, "_rest", lambda _, since, seconds: pauses.append(seconds))
     watch = control.watch()
     for _ in range(3):
         next(watch)
