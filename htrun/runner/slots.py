@@ -23,6 +23,7 @@ class Board:
     """Shared memory in which a worker says which component it is in."""
 
     _layout = struct.Struct("=qddd")
+    _component = struct.Struct("=q")
     _clock = struct.Struct("=d")
     _called_at = 16
     _paused_at = 24
@@ -38,7 +39,7 @@ class Board:
 
     def end(self) -> None:
         """Note that no component is running."""
-        struct.pack_into("=q", self.memory, 0, -1)
+        self._component.pack_into(self.memory, 0, -1)
 
     def read(self) -> tuple[int, float]:
         """Return (component or -1, start time in seconds since the epoch)."""

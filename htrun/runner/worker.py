@@ -36,10 +36,8 @@ FAILED = b"E"
 HELD = b"H"
 PUT_OFF = b"P"
 _AGAIN = b"A"
-_HEAD = records.PREFIX + (
-    ',"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f%s,'
-    '"stdout":[%d,%d],"stderr":[%d,%d]%s'
-)
+_HEAD = records.PREFIX + (',"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f%s%s%s')
+_PRINTED = ',"stdout":[%d,%d],"stderr":[%d,%d]'
 
 
 class Held(Exception):
@@ -83,6 +81,8 @@ class Worker:
         self.alarm = Alarm(spec.timeout, board) if spec.timeout is not None else None
         self.load_error: tuple[BaseException, TracebackType | None] | None = None
         self.environment_written = False
+        self.spans: list[tuple[int, int]] = []  # where the last component's output is
+        self.printed = ""  # what its record says of that
         self.timed_out = False
         self.began = time.monotonic()
 
@@ -177,7 +177,8 @@ class Worker:
                     return self._try_again(component, error, hooked=hooked)
             if rows:
                 notes[:0] = [',"transfer_out_s":%.6f,"files":%s' % (time.perf_counter() - tick, json.dumps(rows))]
-        measures = (started, wall, *self.meter.read(wall), disk)
+        cpu, memory = self.meter.read(wall)
+        measures = started, wall, cpu, memory, disk
         try:
             self._record(component, measures, encoded, error, notes, used=used)
         except OSError as full:
@@ -226,7 +227,9 @@ class Worker:
         OSError
             Such as of a full disk; then it can be called again.
         """
-        stdout, stderr = self.capture.settle()
+        spans = self.capture.settle()
+        if spans is not self.spans:
+            self.spans, self.printed = spans, _PRINTED % (*spans[0], *spans[1])
         attempts = self.spec.attempts
         note = attempts.note(self.directory, component)
         if notes:
@@ -252,8 +255,7 @@ class Worker:
             cpu,
             memory,
             ',"disk_kb":%d' % disk if disk else "",
-            *stdout,
-            *stderr,
+            self.printed,
             note,
         )
         self.capture.append(head + tail + "}\n")
