@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.1  # between looks: workers, or the daemons of a pool, may need the processors themselves
 _MAX_POLL_SECONDS = 0.5
-_LIVE_SECONDS = 1.0  # to the first look at a local run: of one that is over by then all is known at its end
-_END_SECONDS = 0.005, 0.05  # between looks whether a local run has ended, at least and at the most
-_END_SHARE = 0.02  # of the time so far
+_LIVE_SECONDS = 1.0  # the same of a local run: a look takes its time from the workers, and the end is seen without one
 _REST = 10  # times as long as a look took there is none: what it takes of a large map is taken from the workers
 _MAX_REST_SECONDS = 5.0
 _EFFECT_SECONDS = 5.0
@@ -126,9 +124,8 @@ class MapControl(MapView):
 
     def _watch(self) -> Iterator[bool]:
         live = self.engine.records_are_live
-        pause = _LIVE_SECONDS if live else _POLL_SECONDS
+        pause = _POLL_SECONDS
         seen: object = None
-        since = time.monotonic()
         while True:
             began = time.monotonic()
             active = self._look()
@@ -138,23 +135,8 @@ class MapControl(MapView):
             yield changed
             if not active:
                 return
-            if changed and not live:
-                pause = _POLL_SECONDS
-            self._rest(since, max(pause, min(_REST * took, _MAX_REST_SECONDS)))
-            # On this machine every look finds something, and takes its time from the workers.
-            pause = _MAX_POLL_SECONDS if live else min(pause * 1.2, _MAX_POLL_SECONDS)
-
-    def _rest(self, since: float, seconds: float) -> None:
-        """Let some seconds pass, or what is left of a local run: its end is seen without a look at the map."""
-        if not self.engine.records_are_live:
-            time.sleep(seconds)
-            return
-        least, most = _END_SECONDS
-        now = time.monotonic()
-        deadline = now + seconds
-        while now < deadline and self.engine.is_working(self.directory):
-            time.sleep(min(deadline - now, most, max(least, _END_SHARE * (now - since))))
-            now = time.monotonic()
+            pause = _LIVE_SECONDS if live else _POLL_SECONDS if changed else min(pause * 1.2, _MAX_POLL_SECONDS)
+            self.engine.rest(self.directory, max(pause, min(_REST * took, _MAX_REST_SECONDS)))
 
     def _look(self) -> bool:
         self.engine.advance(self.directory)

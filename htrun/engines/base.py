@@ -192,6 +192,10 @@ class Engine(Protocol):
         """Return whether anything can still become of the map's unfinished components by itself."""
         ...
 
+    def rest(self, directory: MapDirectory, seconds: float) -> None:
+        """Let some seconds pass; return sooner where it is seen at once that nothing works on the map any more."""
+        ...
+
     def left_behind(self, directory: MapDirectory) -> str | None:
         """Return how a process ended that has left components behind, for ``carry_on`` to take up; None if none."""
         ...

@@ -27,8 +27,8 @@ _LIMITS = [
 ]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
-QUICK_SECONDS = 0.001
-"""A function that took longer is worth the dozen system calls of looking at everything."""
+_UNSEEN_SECONDS = 0.02
+"""Functions that took longer are worth the dozen system calls of looking at everything."""
 
 # Most functions take less time than these need with the conversions that Python puts around them.
 _get_handler = _signal.getsignal
@@ -89,6 +89,7 @@ class ProcessState:
 
     def __init__(self, free: bytes) -> None:
         self.is_spoiled = False
+        self._unseen = 0.0  # seconds that functions have taken since the last look at what the system knows
         self._handlers = list(map(_get_handler, _SIGNALS))
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -105,15 +106,18 @@ class ProcessState:
         """Put everything back.
 
         What Python knows of the process is changed by its own functions only, whose calls are noticed (``watch``). What
-        the system knows may be changed past them as well: but to ask for that would take longer than many functions do.
+        the system knows may be changed past them as well: but to ask for that would take longer than many functions do,
+        so it is done from time to time.
 
         Parameters
         ----------
         seconds : float
             How long the function took.
         """
-        if _noticed or seconds > QUICK_SECONDS:
+        self._unseen += seconds
+        if _noticed or self._unseen > _UNSEEN_SECONDS:
             self._restore_what_the_system_knows()
+            self._unseen = 0.0
         if _noticed:
             self._restore_what_python_knows()
         if sys.argv != self._argv:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .calls import Calls
     from .spec import Spec
 
-_RANGE_SECONDS = 0.1
-"""How long a range should keep a worker busy: long beside the 100 µs of dealing it out, short beside the whole."""
+_RANGE_SECONDS = 0.25
+"""How long a range should keep a worker busy: long beside dealing it out, which takes half a millisecond of a machine
+that is busy, and short beside the whole."""
 _MAX_BARREN_DEATHS = 3
 
 

@@ -11,8 +11,8 @@ _QUICK_SECONDS = 0.0001
 """Only of a component that took longer the system is asked for more than processor time: that takes microseconds."""
 _STALE_SECONDS = 0.005
 """After so much processor time it is asked again in any case."""
-_FORGET_SECONDS = 0.001
-"""Forgetting a peak takes some microseconds, which is little for a component that took longer than this."""
+_FORGET_SECONDS = 0.05
+"""Forgetting a peak takes some tens of microseconds, which is little for components that took longer than this."""
 _RISE_KIB = 100
 """A peak that has risen by less is not worth them; records have a tenth of a MiB."""
 
@@ -45,6 +45,7 @@ class Meter:
     def _forget(self) -> None:
         self._forgets = _forget_peak()
         self._base = 0  # not known, until it is asked for
+        self._seconds = 0.0  # what components have taken since then
 
     def skip_time(self) -> None:
         """Count processor time from here on; of memory, what came before does count."""
@@ -67,8 +68,8 @@ class Meter:
         memory : float
             What the largest process had of memory at the most, in MiB. It is too high where the kernel only knows the
             peak of all times: of children, where a component before had a larger one, and of this process, where a
-            component that was over in no time has found memory that one before it has left. It is too low by no more
-            than a component can take in a tenth of a millisecond, which is about a MiB.
+            component that was over within a twentieth of a second comes after one that has given memory back. It is too
+            low by no more than a component can take in a tenth of a millisecond, which is about a MiB.
         """
         cpu = _clock()
         used = cpu - self._cpu
@@ -87,7 +88,8 @@ class Meter:
         self._peak = mebibytes(own.ru_maxrss)
         self._signs = signs
         self._due = cpu + _STALE_SECONDS
-        if self._forgets and seconds > _FORGET_SECONDS:
+        self._seconds += seconds
+        if self._forgets and self._seconds > _FORGET_SECONDS:
             self._forget()
             self._due = 0.0  # the next one asks, whatever it takes: the peak is not its own
         elif self._forgets and own.ru_maxrss - self._base > _RISE_KIB:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from htrun.control import MapControl
+from htrun.engines.local import LocalEngine
 from htrun.state import ComponentStatus
 from htrun.store import DirectoryBuilder, MapDirectory
 from htrun.tags import TagRegistry
@@ -135,7 +136,7 @@ def test_following_a_large_map_leaves_the_processor_to_others(
 
     pauses: list[float] = []
     monkeypatch.setattr(MapControl, "_look", look)
-    monkeypatch.setattr(MapControl, "_rest", lambda _, since, seconds: pauses.append(seconds))
+    monkeypatch.setattr(LocalEngine, "rest", lambda _, directory, seconds: pauses.append(seconds))
     watch = control.watch()
     for _ in range(3):
         next(watch)

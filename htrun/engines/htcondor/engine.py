@@ -269,6 +269,10 @@ class HTCondorEngine:
         """Tell whether the map's jobs were submitted: from then on HTCondor sees to them; see ``Engine``."""
         return self.left_behind(directory) is None
 
+    def rest(self, directory: MapDirectory, seconds: float) -> None:  # noqa: ARG002
+        """Let some seconds pass; see ``Engine``."""
+        time.sleep(seconds)
+
     def left_behind(self, directory: MapDirectory) -> str | None:
         """Tell whether a killed process has left the map without jobs, or without some; see ``Engine``."""
         submissions = directory.read_submissions()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from htrun.adoption import never_submitted
 from htrun.engines.base import Nodes
 from htrun.engines.local.events import LocalEvents, event_log, has_ended
-from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, prepare, start, stop, usable_cpus
+from htrun.engines.local.process import MAX_WORKERS, is_alive, last_words, prepare, rest, start, stop, usable_cpus
 from htrun.runner import wire
 from htrun.runner.hooks import checkpoint_path, saved
 
@@ -109,6 +109,10 @@ class LocalEngine:
     def is_working(self, directory: MapDirectory) -> bool:
         """Tell whether the map's process lives; see ``Engine``."""
         return is_alive(directory)
+
+    def rest(self, directory: MapDirectory, seconds: float) -> None:
+        """Let some seconds pass, or what is left of a run; see ``Engine``."""
+        rest(directory, seconds)
 
     def left_behind(self, directory: MapDirectory) -> str | None:
         """Tell how the map's process ended if it was not by itself, or that it never started; see ``Engine``."""

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _logger = get_logger(__name__)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_END_SECONDS = 0.02  # between looks whether a process has ended, where the system does not tell
 _LOCK = "supervisor"
 
 STOP = signal.SIGUSR1
@@ -205,6 +207,23 @@ def is_alive(directory: MapDirectory) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def rest(directory: MapDirectory, seconds: float) -> None:
+    """Let some seconds pass, or what is left of the life of the process that works on a map."""
+    deadline = time.monotonic() + seconds
+    pid = _process_of(directory)
+    if pid is not None and hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):  # it has just ended, or too many files are open
+            fd = os.pidfd_open(pid)
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                poll.poll(1000 * seconds)
+            finally:
+                os.close(fd)
+    while is_alive(directory) and (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(left, _END_SECONDS))
 
 
 def _identity(pid: int) -> dict[str, Any]:
