@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HTRUN = "htrun"
+IDEAL = "the ideal: bare loops"
 TUNED = "ProcessPoolExecutor, tuned"
 ONE_BY_ONE = "ProcessPoolExecutor, one by one"
 JOBLIB = "joblib"
@@ -47,12 +48,9 @@ class Case:
         x = self.inputs(index)
         return 2 * x if self.function == "double" else x
 
-    def ideal_s(self, size: int, workers: int) -> float:
-        """Return the seconds that so many workers need if nothing but the function costs any time."""
-        if self.function != "burn":
-            return 0.0
-        ms = [self.inputs(index) for index in range(size)]
-        return max(sum(ms) / workers, *ms) / 1000
+    def cpu_s(self, size: int) -> float:
+        """Return the seconds of processor time that the function takes."""
+        return sum(self.inputs(index) for index in range(size)) / 1000 if self.function == "burn" else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ CASES = (DOUBLE, BURN, UNEVEN)
 LIBRARY = "{python} -m benchmarks.peers"
 PEERS = {
     HTRUN: Peer("{htrun} {work}:{function} --args {inputs} --engine local --tag bench -q", most=1_000_000),
+    IDEAL: Peer(f"{LIBRARY} bare {{function}} {{workers}} 0", most=1_000_000),
     TUNED: Peer(f"{LIBRARY} executor {{function}} {{workers}} {{chunk}}"),
     ONE_BY_ONE: Peer(f"{LIBRARY} executor {{function}} {{workers}} 1"),
     JOBLIB: Peer(f"{LIBRARY} joblib {{function}} {{workers}} 0", "joblib"),

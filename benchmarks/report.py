@@ -61,7 +61,7 @@ def sized(results: Results, case: Case, sizes: Sequence[int]) -> list[str]:
 
 def single(results: Results, case: Case, size: int) -> str:
     """Return the table of a case with one size."""
-    ideal = case.ideal_s(size, results.machine["cpus"])
+    cpu = case.cpu_s(size) / results.machine["cpus"]
     found = [
         [
             name,
@@ -73,7 +73,7 @@ def single(results: Results, case: Case, size: int) -> str:
         for name in results.subjects(case.name)
     ]
     head = ["", "wall, s", "of the ideal", "CPU, s", "htrun's time over it"]
-    return table(f"{case.name}: {size:,} components, ideal {ideal:.2f} s", head, found)
+    return table(f"{case.name}: {size:,} components, {cpu:.2f} s of CPU time on each CPU", head, found)
 
 
 def on_pool(results: Results) -> str:

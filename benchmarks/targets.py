@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks import pool, scale
-from benchmarks.cases import BURN, DASK, DOUBLE, HTRUN, PIPE, TUNED, UNEVEN, Case
+from benchmarks.cases import BURN, DASK, DOUBLE, HTRUN, IDEAL, PIPE, TUNED, UNEVEN, Case
 from benchmarks.results import median
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def _local(results: Results) -> list[Target]:
 
 
 def of_ideal(results: Results, case: Case, size: int, subject: str) -> float | None:
-    """Return the ideal time as a percentage of a subject's."""
-    wall = results.wall_s(case.name, size, subject)
-    return wall and 100 * case.ideal_s(size, results.machine["cpus"]) / wall
+    """Return the time of the ideal in the same round as a percentage of a subject's, the median."""
+    found = median(results.ratios(case.name, size, IDEAL, subject))
+    return found and 100 * found
 
 
 def _pool(results: Results) -> list[Target]:
