@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs/performance.md"
 PLOT = PAGE.with_suffix(".svg")
+INK = "#767676"  # is read on white and on black (4.5 to 1)
 REFERENCE = ROOT / "benchmarks/results/reference.json"
 BEGIN, END = "<!-- by `python -m benchmarks docs` from here -->", "<!-- to here -->"
 
@@ -35,16 +36,18 @@ def plot(results: Results) -> None:
     """Draw the cost of a component against the number of components."""
     # Text as text, and the same picture of the same results: small, and a diff shows changes only.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "htrun", "font.size": 9})
+    parts = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+    mpl.rcParams.update(dict.fromkeys(parts, INK))
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axes = figure.add_subplot()
     for name in results.subjects(DOUBLE.name):
         found = [(size, results.wall_s(DOUBLE.name, size, name)) for size in results.sizes(DOUBLE.name)]
         points = [(size, wall / size * 1e6) for size, wall in found if wall is not None]
-        style = {"color": "black", "linewidth": 2.5} if name == HTRUN else {"linewidth": 1.2}
+        style = {"color": INK, "linewidth": 3} if name == HTRUN else {"linewidth": 1.2}
         axes.loglog(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
     axes.set_xlabel("components")
     axes.set_ylabel("wall time of the whole command per component, µs")
     axes.set_title(f"x -> 2 * x, {results.machine['cpus']} CPUs")
     axes.grid(which="major", alpha=0.3)
     axes.legend(loc="upper right", frameon=False)
-    figure.savefig(PLOT, metadata={"Date": None})
+    figure.savefig(PLOT, metadata={"Date": None}, transparent=True)

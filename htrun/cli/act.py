@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from htrun import reports
 from htrun.cli import complain
-from htrun.cli.common import positive, select, selectors, status_option, tag_argument
+from htrun.cli.common import select, selectors, status_option, tag_argument
 from htrun.cli.terminal import worst
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
@@ -186,13 +187,30 @@ def edit() -> None:
 
     \b
     Example:
-      htrun edit memory scan 4 --unit GB
+      htrun edit memory scan 4GB
     """
 
 
-def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
+_UNITS = {"KB": 1, "MB": 1024, "GB": 1024**2, "TB": 1024**3}
+"""In KiB, as HTCondor has them."""
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*(?:([KMGT])i?B?)?", re.IGNORECASE)
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, str]:  # noqa: ARG001
+    """Return a size as its number and its unit, which is empty if ``--unit`` tells it."""
+    found = _SIZE.fullmatch(value.strip())
+    if found is None or not float(found[1]):
+        raise click.BadParameter(f"{value!r} is no size: a number above 0, alone or with its unit, such as 2GB")
+    return found[1], f"{found[2].upper()}B" if found[2] else ""
+
+
+def _edit(tag: str, size: tuple[str, str], unit: str, *, memory: bool) -> ExitCode:
+    number, own_unit = size
+    unit = own_unit or unit.upper()
+    kib = math.ceil(float(number) * _UNITS[unit])
+    what = f"{number} {unit} of {'memory' if memory else 'disk'}"
     map_ = MapControl.load(tag, load())
-    concerned = map_.edit("request_memory" if memory else "request_disk", number)
+    concerned = map_.edit("request_memory", -(-kib // 1024)) if memory else map_.edit("request_disk", kib)
     if map_.engine.name == "local":
         click.echo(f"htrun: note: requests say nothing to the engine local, which runs {tag}", err=True)
     elif concerned:
@@ -205,30 +223,30 @@ def _edit(tag: str, number: int, what: str, *, memory: bool) -> ExitCode:
 
 @edit.command("memory")
 @tag_argument
-@click.argument("memory", type=int, callback=positive)
+@click.argument("memory", callback=_size)
 @click.option("--unit", type=click.Choice(["MB", "GB"], case_sensitive=False), default="MB", show_default=True)
-def edit_memory(tag: str, memory: int, unit: str) -> ExitCode:
+def edit_memory(tag: str, memory: tuple[str, str], unit: str) -> ExitCode:
     """Set the memory that unfinished components of a map request.
 
     \b
     Example:
-      htrun edit memory scan 512
+      htrun edit memory scan 4GB
     """
-    return _edit(tag, memory * {"MB": 1, "GB": 1024}[unit.upper()], f"{memory} {unit} of memory", memory=True)
+    return _edit(tag, memory, unit, memory=True)
 
 
 @edit.command("disk")
 @tag_argument
-@click.argument("disk", type=int, callback=positive)
+@click.argument("disk", callback=_size)
 @click.option("--unit", type=click.Choice(["KB", "MB", "GB"], case_sensitive=False), default="GB", show_default=True)
-def edit_disk(tag: str, disk: int, unit: str) -> ExitCode:
+def edit_disk(tag: str, disk: tuple[str, str], unit: str) -> ExitCode:
     """Set the disk space that unfinished components of a map request.
 
     \b
     Example:
       htrun edit disk scan 20
     """
-    return _edit(tag, disk * {"KB": 1, "MB": 1024, "GB": 1024**2}[unit.upper()], f"{disk} {unit} of disk", memory=False)
+    return _edit(tag, disk, unit, memory=False)
 
 
 @click.group()

@@ -87,7 +87,10 @@ def collect(
       htrun collect scan --format csv --with-inputs > scan.csv
     """
     if format_ is None:
-        format_ = _FORMATS.get("" if output is None else output.suffix.lower(), "jsonl")
+        ending = "" if output is None else output.suffix.lower()
+        if ending == ".parquet":
+            raise UsageError("results are JSONL, CSV or TSV: choose another name, or say which with --format")
+        format_ = _FORMATS.get(ending, "jsonl")
     if flatten and format_ == "jsonl":
         raise UsageError("--flatten is for tables: add --format csv or --format tsv")
     if values and with_inputs:

@@ -113,6 +113,9 @@ def test_edits_in_units(condor: Shell, condor_tool: Callable[..., str]) -> None:
     condor("edit", "memory", "t", 100)
     condor("edit", "disk", "t", 5, "--unit", "MB")
     assert requests() == ["100 5120"]
+    assert "requests 1.5 GB of memory now" in condor("edit", "memory", "t", "1.5GB").stderr
+    condor("edit", "disk", "t", "2 gib", "--unit", "KB")
+    assert requests() == [f"1536 {2 * 1024**2}"]
 
 
 def test_rerunning_by_commands(shell: Shell) -> None:

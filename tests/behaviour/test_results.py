@@ -391,3 +391,4 @@ def test_the_extension_of_a_file_names_its_format(local: Shell) -> None:
     assert texts[0] == "component,status,output\n0,COMPLETED,2.0\n"
     assert texts[1] == texts[0].replace(",", "\t")
     assert texts[2] == texts[3] == '{"component":0,"status":"COMPLETED","output":2.0}\n'
+    assert "results are JSONL, CSV or TSV" in local("collect", "t", "-o", "t.parquet", code=4).stderr
