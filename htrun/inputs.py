@@ -314,5 +314,7 @@ def _table(lines: Iterable[bytes], encoder: Encoder, format_: str) -> Iterator[b
     for line, arguments in read_table(
         lines, "," if format_ == "csv" else "\t", encoder.binding, encoder.report, encoder.columns
     ):
-        call = encoder.encode(line, arguments, has_path_key=PATH_KEY in arguments)
+        has_path_key, call = PATH_KEY in arguments, None
+        if has_path_key or encoder.binding.has_converters:
+            call = encoder.encode(line, arguments, has_path_key=has_path_key)
         yield dumps(arguments) if call is None else call

@@ -35,17 +35,13 @@ class Meter:
 
     def start(self) -> None:
         """Count from here on: what came before does not."""
-        self._forget()
+        self._forgets = _forget_peak()
+        self._seconds = 0.0  # what components have taken since then
         own = resource.getrusage(resource.RUSAGE_SELF)
         self._base = own.ru_maxrss
         self._peak = mebibytes(own.ru_maxrss)
         self._signs = own.ru_minflt, own.ru_nvcsw
         self.skip_time()
-
-    def _forget(self) -> None:
-        self._forgets = _forget_peak()
-        self._base = 0  # not known, until it is asked for
-        self._seconds = 0.0  # what components have taken since then
 
     def skip_time(self) -> None:
         """Count processor time from here on; of memory, what came before does count."""
@@ -89,10 +85,7 @@ class Meter:
         self._signs = signs
         self._due = cpu + _STALE_SECONDS
         self._seconds += seconds
-        if self._forgets and self._seconds > _FORGET_SECONDS:
-            self._forget()
-            self._due = 0.0  # the next one asks, whatever it takes: the peak is not its own
-        elif self._forgets and own.ru_maxrss - self._base > _RISE_KIB:
+        if self._forgets and (self._seconds > _FORGET_SECONDS or own.ru_maxrss - self._base > _RISE_KIB):
             self.start()
         return used, mebibytes(peak)
 

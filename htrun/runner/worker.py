@@ -38,7 +38,7 @@ FAILED = b"E"
 HELD = b"H"
 PUT_OFF = b"P"
 _AGAIN = b"A"
-_HEAD = records.PREFIX + (',"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f%s%s%s')
+_HEAD = records.PREFIX + ',"attempt":%d,"node":%s,"started":%.6f,"wall_s":%.6f,"cpu_s":%.6f,"memory_mb":%.1f%s%s%s'
 _PRINTED = ',"stdout":[%d,%d],"stderr":[%d,%d]'
 
 

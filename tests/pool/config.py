@@ -77,9 +77,10 @@ NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
 
-# Memory is limited, as it is where there are control groups, but only that of jobs that have +LimitMemory = true.
+# Memory is limited, as it is where there are control groups, but only that of jobs that have +LimitMemory = true; by
+# what they ask for, since a claim that the schedd uses again may be on a larger slot.
 use POLICY : HOLD_IF_MEMORY_EXCEEDED
-MEMORY_EXCEEDED = (TARGET.LimitMemory =?= true && TARGET.MemoryUsage =!= UNDEFINED && TARGET.MemoryUsage > Memory)
+MEMORY_EXCEEDED = (TARGET.LimitMemory =?= true && TARGET.MemoryUsage > TARGET.RequestMemory) =?= true
 
 # That of the tests, which jobs find as python3 where it matters.
 PythonVersion = "{python}"
