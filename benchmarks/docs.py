@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks import report
-from benchmarks.cases import DOUBLE, HTRUN
+from benchmarks.cases import DOUBLE, HTRUN, IDEAL
 from benchmarks.session import ROOT
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAGE = ROOT / "docs/performance.md"
 PLOT = PAGE.with_suffix(".svg")
 INK = "#767676"  # is read on white and on black (4.5 to 1)
+STYLES = {HTRUN: {"color": INK, "linewidth": 3}, IDEAL: {"color": INK, "linewidth": 1.2, "linestyle": ":"}}
 REFERENCE = ROOT / "benchmarks/results/reference.json"
 BEGIN, END = "<!-- by `python -m benchmarks docs` from here -->", "<!-- to here -->"
 
@@ -43,7 +44,7 @@ def plot(results: Results) -> None:
     for name in results.subjects(DOUBLE.name):
         found = [(size, results.wall_s(DOUBLE.name, size, name)) for size in results.sizes(DOUBLE.name)]
         points = [(size, wall / size * 1e6) for size, wall in found if wall is not None]
-        style = {"color": INK, "linewidth": 3} if name == HTRUN else {"linewidth": 1.2}
+        style = STYLES.get(name, {"linewidth": 1.2})
         axes.loglog(*zip(*points, strict=True), marker="o", markersize=4, label=name, **style)
     axes.set_xlabel("components")
     axes.set_ylabel("wall time of the whole command per component, µs")
