@@ -11,7 +11,6 @@ import shutil
 import stat
 import tempfile
 from functools import cached_property
-from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 
 _BLOCK_BYTES = 1 << 18  # what fits into a processor's cache is read sooner
-_BATCH = 1000  # calls that are written at once
 
 
 @contextlib.contextmanager
@@ -315,11 +313,11 @@ class DirectoryBuilder:
     def write_calls(self, calls: Iterable[bytes]) -> int:
         """Write encoded calls and their index; return how many there are."""
         offsets = array.array("Q", [0])
-        calls = iter(calls)
-        with self.directory.calls.open("wb") as file:
-            while lines := [b"%b\n" % call for call in islice(calls, _BATCH)]:
-                offsets.extend(islice(accumulate(map(len, lines), initial=offsets[-1]), 1, None))
-                file.writelines(lines)
+        position = 0
+        with self.directory.calls.open("wb", buffering=_BLOCK_BYTES) as file:
+            for call in calls:
+                position += file.write(b"%b\n" % call)
+                offsets.append(position)
         self.directory.call_index.write_bytes(offsets.tobytes())
         return len(offsets) - 1
 

@@ -86,7 +86,10 @@ def parse_call(text: str, file: Callable[[str], object]) -> Any:
         From where a file lands to what the function gets for it.
     """
     if _QUOTED_KEY not in text:  # the key is always written like this, never with escapes
-        value, end = _parse(text, 0)
+        try:
+            value, end = _parse(text, 0)
+        except StopIteration:  # it is damaged, which json.loads has words for
+            end = -1
         return value if end == len(text) else json.loads(text)
 
     def revive(item: dict[str, Any]) -> object:

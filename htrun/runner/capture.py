@@ -191,6 +191,7 @@ class Capture:
         for file in self._outputs:
             os.ftruncate(file.fd, 0)
         self._spans: list[tuple[int, int]]
+        self._is_stuck = False
         self.begin()
         self._streams: list[io.TextIOWrapper | None] = [None, None]
         self._stdin: io.TextIOWrapper | None = None
@@ -222,8 +223,9 @@ class Capture:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
-            except Exception:  # closed, or replaced by something of the user's
+            except Exception as error:  # closed, or replaced by something of the user's
                 is_flushed = False
+                self._is_stuck = self._is_stuck or isinstance(error, OSError)
         out, err = self._outputs
         try:
             _fcntl(0, fcntl.F_GETFD)  # it is open
@@ -240,10 +242,19 @@ class Capture:
         except (OSError, ValueError, AttributeError):  # closed, detached, or not there
             return False
 
-    def _mend_output(self, number: int, name: str) -> None:
+    def _mend_output(self, number: int, name: str, *, anew: bool = False) -> None:
         file, stream, fd = self._outputs[number], self._streams[number], number + 1
-        if _is_usable(stream) and getattr(sys, name) is stream and file.is_at(fd):
+        if not anew and _is_usable(stream) and getattr(sys, name) is stream and file.is_at(fd):
             return
+        null = os.open(os.devnull, os.O_WRONLY)
+        if null != fd:
+            os.dup2(null, fd)
+            os.close(null)
+        if stream is not None:
+            try:
+                stream.flush()  # what it could not write would be taken for the next component's
+            except (OSError, ValueError):
+                pass
         os.dup2(file.fd, fd)
         raw = io.FileIO(fd, "w", closefd=False)
         stream = io.TextIOWrapper(
@@ -279,11 +290,15 @@ class Capture:
         except OSError:
             drop_torn_line(self._records.path)
             raise
-        if self._spans is not self._nothing:
+        if self._spans is not self._nothing or self._is_stuck:
             self.begin()
 
     def begin(self) -> None:
         """Let what is printed from now on be told apart from what was printed before."""
+        if self._is_stuck:
+            self._is_stuck = False
+            for number, name in enumerate(("stdout", "stderr")):
+                self._mend_output(number, name, anew=True)
         self._spans = self._nothing = [(end, end) for end in self._ends]
 
 

@@ -27,8 +27,10 @@ _LIMITS = [
 ]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
+_QUICK_SECONDS = 0.001
+"""A function that took longer is worth the dozen system calls of looking at everything."""
 _UNSEEN_SECONDS = 0.02
-"""Functions that took longer are worth the dozen system calls of looking at everything."""
+"""So are many that took no longer each."""
 
 # Most functions take less time than these need with the conversions that Python puts around them.
 _get_handler = _signal.getsignal
@@ -106,8 +108,8 @@ class ProcessState:
         """Put everything back.
 
         What Python knows of the process is changed by its own functions only, whose calls are noticed (``watch``). What
-        the system knows may be changed past them as well: but to ask for that would take longer than many functions do,
-        so it is done from time to time.
+        the system knows may be changed past them as well: but to ask for that takes longer than many functions do, so
+        after these it is done from time to time.
 
         Parameters
         ----------
@@ -115,7 +117,7 @@ class ProcessState:
             How long the function took.
         """
         self._unseen += seconds
-        if _noticed or self._unseen > _UNSEEN_SECONDS:
+        if _noticed or seconds > _QUICK_SECONDS or self._unseen > _UNSEEN_SECONDS:
             self._restore_what_the_system_knows()
             self._unseen = 0.0
         if _noticed:

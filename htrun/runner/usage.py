@@ -36,7 +36,7 @@ class Meter:
     def start(self) -> None:
         """Count from here on: what came before does not."""
         self._forgets = _forget_peak()
-        self._seconds = 0.0  # what components have taken since then
+        self._forgotten = _clock()
         own = resource.getrusage(resource.RUSAGE_SELF)
         self._base = own.ru_maxrss
         self._peak = mebibytes(own.ru_maxrss)
@@ -84,8 +84,8 @@ class Meter:
         self._peak = mebibytes(own.ru_maxrss)
         self._signs = signs
         self._due = cpu + _STALE_SECONDS
-        self._seconds += seconds
-        if self._forgets and (self._seconds > _FORGET_SECONDS or own.ru_maxrss - self._base > _RISE_KIB):
+        is_long = seconds > _FORGET_SECONDS or cpu - self._forgotten > _FORGET_SECONDS
+        if self._forgets and (is_long or own.ru_maxrss - self._base > _RISE_KIB):
             self.start()
         return used, mebibytes(peak)
 

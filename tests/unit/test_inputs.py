@@ -389,3 +389,10 @@ def test_random_bytes(data: bytes, format_: str, function: Callable[..., Any], d
     for line in lines:
         args, kwargs = decode_call(line, SCRATCH)
         function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("line", [b"", b"\0\0\0", b"[1", b"[1]]"])
+def test_a_damaged_call(line: bytes) -> None:
+    """What is no call any more is an error in the words of the JSON reader."""
+    with pytest.raises(ValueError, match=r"Expecting|Extra data"):
+        decode_call(line, SCRATCH)
