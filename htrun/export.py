@@ -237,14 +237,23 @@ def _dumps(value: Any) -> bytes:
     return values.dumps(value).encode("utf-8")
 
 
-def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
-    """Return an encoded call as strict JSON, with files under the names that the user gave them."""
+def display_input(call: bytes, files: dict[str, dict[str, Any]], *, strict: bool = True) -> bytes:
+    """Return an encoded call as JSON, with files under the names that the user gave them.
+
+    Parameters
+    ----------
+    call : bytes
+    files : dict
+    strict : bool
+        NaN and infinities are null in it; else they are as Python's JSON has them.
+    """
     text, _, brought = call.partition(b"\t")
     if text.startswith(b'"'):
         return _dumps("<pickled arguments>")
     if text[-1:] not in (b"]", b"}"):
         return _dumps("<damaged>")
-    if not brought and PATH_KEY.encode() not in text and b"NaN" not in text and b"Infinity" not in text:
+    is_finite = b"NaN" not in text and b"Infinity" not in text
+    if not brought and PATH_KEY.encode() not in text and (is_finite or not strict):
         return text
     given = {name: files[identifier]["given"] for identifier, name in json.loads(brought)} if brought else {}
 
@@ -254,7 +263,10 @@ def display_input(call: bytes, files: dict[str, dict[str, Any]]) -> bytes:
             return dict(path["items"])
         return item if path is None else path[0] if isinstance(path, list) else given.get(path, path)
 
-    return _dumps(values.Exporter().export(json.loads(text, object_hook=plain)))
+    shown = json.loads(text, object_hook=plain)
+    if strict:
+        return _dumps(values.Exporter().export(shown))
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def error_record(

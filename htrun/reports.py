@@ -84,8 +84,9 @@ def shorten(text: str, limit: int) -> str:
 
 
 def input_text(map_: MapView, component: int) -> str:
-    """Return a component's input as JSON, whole."""
-    return display_input(map_.directory.call(component), map_.directory.files).decode("utf-8", "replace")
+    """Return a component's input as JSON, whole, with NaN and infinities."""
+    call = map_.directory.call(component)
+    return display_input(call, map_.directory.files, strict=False).decode("utf-8", "replace")
 
 
 def call_text(map_: MapView, component: int) -> str:

@@ -187,6 +187,8 @@ def _resume(
                 old.directory.run_file.unlink(missing_ok=True)  # so that all of them are written once more
             return Resumed(old, there)
         if not changed and _same_options(old.directory, built, request):
+            if old.is_active and not old.engine.outlives_interrupt:
+                say(f"the map {old.tag!r} runs already: this follows it, and Ctrl-C stops it")
             _carry_on(old, seen.get(old.directory.info["uid"], 0))
             return Resumed(old, there)
     taken = _match(old, new, built.components, say)

@@ -166,7 +166,8 @@ class MapUsage:
             yield from histogram(self.memory_mb.used, encoding)
         if self.proposal:
             yield f"next time: {self.proposed_options()}"
-            yield "(a fifth more than what 95 % used of memory, and the most of disk; CPUs as 95 % used)"
+            yield "(memory: a fifth more than 95 % used, 128 MB at least;"
+            yield " disk: a fifth more than the most; CPUs: as 95 % used)"
 
 
 def _cells(measured: Measured, unit: float) -> Iterator[str]:

@@ -164,8 +164,8 @@ def main(args: Sequence[str] | None = None) -> None:
         status = error.exit_code
     except TagAlreadyExists as error:  # whose own words are for Python users
         complain(
-            f"tag {error.tag!r} is taken by {error.path}: choose another one, start anew with --overwrite, "
-            f"or remove that map with 'htrun remove {error.tag}'"
+            f"tag {error.tag!r} is taken by {error.path}: choose another one, go on with that with --resume, start "
+            f"anew with --overwrite, or remove it with 'htrun remove {error.tag}'"
         )
         status = error.exit_code
     except HtrunError as error:

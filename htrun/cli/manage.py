@@ -180,6 +180,8 @@ def _wait(
         if reason is not None:
             click.echo(f"htrun: note: carrying on with {map_.tag!r}, which had stopped: {reason}", err=True)
         max_failures = map_.directory.info["options"].get("max_failures", 0)
+        if max_failures:
+            max_failures += map_.errored  # those that there are have stopped the map, and were not the end of it
         follow(map_, talk, quiet=quiet, max_failures=max_failures)
         code = exit_code(map_)
         if code is not ExitCode.INTERRUPTED:
@@ -191,7 +193,7 @@ def _wait(
             if heading:
                 talk.say(f"{map_.tag}:")
             show_summary(talk, map_, max_failures=max_failures)
-            if code is ExitCode.INTERRUPTED:
+            if map_.unfinished and not map_.is_active:
                 talk.say(f"it was stopped: 'htrun resume {map_.tag}' lets it go on", fg="yellow")
     return code
 

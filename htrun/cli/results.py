@@ -105,6 +105,11 @@ def collect(
             with atomic_write(output) as stream:
                 exporter.write(stream, format_, flatten=flatten, values_only=values)
     tell_losses(exporter.nonfinite)
+    missing = map_.counts()
+    missing.pop(ComponentStatus.COMPLETED, None)
+    if values and not statuses and missing:
+        why = ", ".join(reports.count_phrases(missing))
+        click.echo(f"htrun: note: {missing.total():,} of {len(map_):,} components have no output ({why})", err=True)
     return ExitCode.OK
 
 

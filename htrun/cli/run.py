@@ -325,7 +325,7 @@ def _show_calls(
     table = {entry.id: {"given": entry.given} for entry in files}
     name = request.target.reference["qualname"]
     for component, call in enumerate(shown):
-        click.echo(f"{component}: {name} {display_input(call, table).decode('utf-8', 'replace')}")
+        click.echo(f"{component}: {name} {display_input(call, table, strict=False).decode('utf-8', 'replace')}")
     if count > len(shown):
         click.echo(f"... and {count - len(shown):,} more")
     talk.rule(f"{words.count(count, 'component')} would run")
@@ -363,6 +363,8 @@ def _see_through(
     if options["durations"] is not None:
         show_durations(talk, map_, options["durations"])
     show_summary(talk, map_, time.monotonic() - started, max_failures)
+    if stopped_by_errors and map_.unfinished:
+        talk.say(f"'htrun resume {map_.tag}' lets the others run")
     if data_on_stdout:
         exporter = Exporter(map_)
         exporter.write(sys.stdout.buffer, options["format_"] or "jsonl")

@@ -338,3 +338,22 @@ def test_what_was_printed_is_given_byte_by_byte(local: Shell) -> None:
     local.run("m.py:f", [0])
     done = subprocess.run([HTRUN, "stdout", "t", "0"], cwd=local.cwd, env=local.env, capture_output=True, check=True)
     assert done.stdout == bytes(range(256))
+
+
+def test_inputs_that_are_no_numbers_are_shown_as_they_are(local: Shell) -> None:
+    """NaN and infinities in inputs are shown as such to people; in files of results they are null."""
+    local.write("m.py", "def f(x: float):\n    raise ValueError(x)\n")
+    (local.cwd / "in.csv").write_text("x\nnan\n-inf\n")
+    shown = local("m.py:f", "--args", "in.csv", "--collect-only").stdout
+    assert '0: f {"x":NaN}\n1: f {"x":-Infinity}' in shown
+    done = local("m.py:f", "--args", "in.csv", "--tag", "t", code=1)
+    assert "f(x=nan)" in done.stderr
+    assert "f(x=-inf)" in done.stderr
+    assert [row["input"] for row in local("collect", "t", "--with-inputs").rows] == [{"x": None}] * 2
+
+
+def test_a_taken_tag_can_be_gone_on_with(local: Shell) -> None:
+    """Who asks for a tag that there is learns of the way that loses nothing."""
+    calls = local.jsonl("in.jsonl", [4])
+    local("math:sqrt", "--args", calls, "--tag", "t")
+    assert "go on with that with --resume" in local("math:sqrt", "--args", calls, "--tag", "t", code=4).stderr

@@ -143,6 +143,16 @@ def test_stop_at_the_first_failure(shell: Shell) -> None:
         assert shell.counts()["COMPLETED"] == 3
         assert [row["status"] for row in shell.outputs()] == ["COMPLETED"] * 3 + ["ERRORED"] + ["IDLE"] * 21
         assert shell.processes() == {}
+        assert "'htrun resume t' lets the others run" in done.stderr
+        assert (
+            "note: 22 of 25 components have no output (1 errored, 21 idle)" in shell("collect", "t", "--values").stderr
+        )
+        shell("resume", "t")
+    else:
+        shell("rerun", "components", "t", "--status", "removed")
+    done = shell("wait", "t", code=1)
+    assert "stopping" not in done.stderr  # what had stopped it does not do so again
+    assert shell.counts() == {"COMPLETED": 24, "ERRORED": 1}
 
 
 def test_maxfail_stops_after_so_many_failures(local: Shell) -> None:
