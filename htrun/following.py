@@ -103,7 +103,7 @@ class Following:
         state = map_.job_of(self._component)
         if not live or status.is_final:
             return None
-        if status is not ComponentStatus.RUNNING or state is None:
+        if state is None or state.status is not ComponentStatus.RUNNING:
             self.waits = f"it is {status}"
             return None
         job = map_.job_number(self._component)

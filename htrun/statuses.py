@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # One byte a component, so that a million of them are counted at the speed of bytes.count.
 CODES = {status: code for code, status in enumerate(ComponentStatus)}
 STATUSES = tuple(ComponentStatus)
+_IDLE = CODES[ComponentStatus.IDLE]
+_LOST = CODES[ComponentStatus.ERRORED]  # of a job that is over, without a record
+_AT_WORK = (ComponentStatus.RUNNING, ComponentStatus.SUSPENDED)
 
 
 class Statuses:
@@ -49,7 +52,7 @@ class Statuses:
     def __init__(self, directory: MapDirectory, engine: Engine) -> None:
         self._directory = directory
         self._engine = engine
-        self._base = bytearray([CODES[ComponentStatus.IDLE]]) * directory.components
+        self._base = bytearray([_IDLE]) * directory.components
         self._begin()
 
     def _begin(self) -> None:
@@ -145,11 +148,11 @@ class Statuses:
         for job, state in sorted(self.jobs.items()):
             directory = job if state.records is None else int(state.records)
             states[bisect.bisect_right(beginnings, directory)].append(state)
-        _apply(codes, states[0])
+        self._apply(codes, states[0])
         for submission, of_submission in zip(again, states[1:], strict=True):
             for start, stop in submission.components:
                 codes[start:stop] = self._base[start:stop]
-            _apply(codes, of_submission)
+            self._apply(codes, of_submission)
         # A record decides: 1 and 2 are the index's codes of an outcome, see Records.
         completed, errored = CODES[ComponentStatus.COMPLETED], CODES[ComponentStatus.ERRORED]
         outcomes = self.records.outcomes
@@ -162,6 +165,17 @@ class Statuses:
             keep = int.from_bytes(codes, "little") & ~mask
             codes = bytearray((keep | (have & mask)).to_bytes(size, "little"))
         return codes
+
+    def _apply(self, codes: bytearray, states: Iterable[JobState]) -> None:
+        """Write the status of jobs to their components."""
+        for state in states:
+            code = _LOST if state.status is ComponentStatus.COMPLETED else CODES[state.status]
+            for start, stop in state.components:
+                codes[start:stop] = bytes([code]) * (stop - start)
+                if self._engine.records_are_live and state.status in _AT_WORK:
+                    # A worker runs the components of its job one after the other, and leaves records on the way.
+                    first = self.records.outcomes.find(b"\0", start, stop)
+                    codes[first + 1 : stop] = bytes([_IDLE]) * (stop - first - 1)
 
     def dump(self) -> list[bytes]:
         """Return all that is known, for a snapshot."""
@@ -219,15 +233,6 @@ def _state(values: list[Any]) -> JobState:
         for name, value in zip(_NAMES, values, strict=True)
     }
     return JobState(**{**given, "status": ComponentStatus(given["status"])})
-
-
-def _apply(codes: bytearray, states: Iterable[JobState]) -> None:
-    """Write the status of jobs to their components."""
-    lost = CODES[ComponentStatus.ERRORED]
-    for state in states:
-        code = lost if state.status is ComponentStatus.COMPLETED else CODES[state.status]
-        for start, stop in state.components:
-            codes[start:stop] = bytes([code]) * (stop - start)
 
 
 _HAS_RECORD = bytes([0, 255, 255]) + bytes(253)

@@ -63,7 +63,7 @@ class History:
         if stop > start and not self.slots:
             self.slots[0] = (start, stop)
             self.log.range_event("EXECUTE", 0, self.worker, (start, stop))
-            self.expected[start:stop] = ["RUNNING"] * (stop - start)
+            self.expected[start] = "RUNNING"  # the others are to come
 
     def end(self, done: int) -> tuple[int, int]:
         """Let the worker record some of its components and lose the range; return what is left of it."""
@@ -84,7 +84,7 @@ class History:
         """Note an event of the range that the worker has."""
         for start, stop in self.slots.values():
             self.log.range_event(kind, 0, self.worker, (start, stop))
-            self.expected[start:stop] = [status] * (stop - start)
+            self.expected[start] = status
 
     def hold(self) -> None:
         """Hold all that is not finished."""
