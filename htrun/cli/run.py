@@ -376,14 +376,15 @@ def _see_through(
 
 
 def _interrupted(talk: Talk, map_: MapControl) -> ExitCode:
+    if not map_.engine.outlives_interrupt:
+        map_.stop("interrupted")
+    map_.refresh()  # the last look may be a second ago
     finished = f"{map_.finished:,} of {len(map_):,} components have finished"
     tell_notes(map_)
     if map_.engine.outlives_interrupt:
         talk.say(f"interrupted; the jobs keep running ({finished} so far)", fg="yellow")
         talk.say(f"come back with 'htrun wait {map_.tag}', or end them with 'htrun remove {map_.tag}'")
     else:
-        map_.stop("interrupted")
-        map_.refresh()
         talk.say(f"interrupted; the run was stopped ({finished})", fg="yellow")
         talk.say(f"'htrun resume {map_.tag}' lets it go on, 'htrun collect {map_.tag}' has the results so far")
     return ExitCode.INTERRUPTED

@@ -189,3 +189,14 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(local: 
     assert "--junitxml file/x.xml: it cannot be written there" in said
     local("m.py:check", "--args", "-", "--tag", "t", "--junitxml", ".", input="0\n", code=4)
     assert local("tags").stdout == ""
+
+
+def test_an_interrupted_run_says_how_much_there_is(local: Shell) -> None:
+    """What is said to have finished after Ctrl-C is what has, not what had at the last look."""
+    local.write("m.py", "import time\n\ndef f(x):\n    time.sleep(0.01)\n    return x\n")
+    calls = local.jsonl("in.jsonl", range(2000))
+    process = local.start("m.py:f", "--args", calls, "--tag", "t", "--workers", 1, start_new_session=True)
+    until(lambda: "t" in local("tags").stdout and local.counts("t").get("COMPLETED", 0) > 20, "some have completed")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert f"({local.counts('t')['COMPLETED']} of 2,000 components have finished)" in err
