@@ -16,6 +16,7 @@ from htrun.exceptions import HtrunError, MisalignedInputData, ReservedOptionKeyw
 from htrun.remaps import Remaps, read_remaps
 from htrun.reserved import RESERVED_KEYS, why_reserved
 from htrun.transfers import TransferPath, quoted, shown
+from htrun.units import SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +36,9 @@ _ALIASES = {
 }
 """Options of several names, so that what is asked for in one place overrides what is in another."""
 _NOT_CARRIED = re.compile(r"[\r\n\0\x1f\ud800-\udfff]|\\$")  # after trimming
-_SIZE = re.compile(r"[0-9]+(?:\.[0-9]+)?\s*(?:[KMGTPE]i?B?|B)?", re.IGNORECASE)
 _CHECKED = {
-    "request_memory": (_SIZE, "a size is a number, of MB, or has a unit, such as 2GB"),
-    "request_disk": (_SIZE, "a size is a number, of KB, or has a unit, such as 2GB"),
+    "request_memory": (SIZE, "a size is a number, of MB, or has a unit, such as 2GB"),
+    "request_disk": (SIZE, "a size is a number, of KB, or has a unit, such as 2GB"),
     "request_cpus": (re.compile(r"[1-9][0-9]*"), "it is a whole number from 1"),
     "request_gpus": (re.compile(r"[0-9]+"), "it is a whole number"),
 }

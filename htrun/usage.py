@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from htrun import sizing
 from htrun.history import Spread
 from htrun.reports import width
+from htrun.units import UNITS, read_size
 from htrun.words import count
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _SPARE_CPUS = 0.8
 HEAD = ("", "requested", "min", "median", "95 %", "max", "exceeded")
 _BARS = 10
 _BLOCKS = "▏▎▍▌▋▊▉█"
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:(B|[KMGTPE])(?:i?B)?)?", re.IGNORECASE)
-_POWERS = {unit: 1024**power for power, unit in enumerate("BKMGTPE")}
 
 
 @dataclass(frozen=True)
@@ -241,7 +239,7 @@ def _measured(pairs: Sequence[tuple[float, float | None]], ran_out: Sequence[boo
     return Measured([used for used, _ in pairs if used], requests, exceeded)
 
 
-_UNITS = {"request_memory": 1024**2, "request_disk": 1024, "request_cpus": 1}
+_COUNTED_IN = {"request_memory": 1024**2, "request_disk": 1024, "request_cpus": 1}
 """What a number alone is of, in bytes, and amounts are counted in."""
 
 
@@ -258,11 +256,11 @@ class _Requests:
         return self._fixed.get(key) if values is None else self._amount(key, values[component])
 
     def _amount(self, key: str, text: str) -> float | None:
-        found = _SIZE.fullmatch(text)
-        if found is None or key not in _UNITS:
+        size = read_size(text)
+        if size is None or key not in _COUNTED_IN:
             return None
-        unit = _POWERS[found[2].upper()] if found[2] else _UNITS[key]
-        return float(found[1]) * unit / _UNITS[key]
+        number, unit = size
+        return number * (UNITS[unit] / _COUNTED_IN[key] if unit else 1)
 
 
 def histogram(values: Sequence[float], encoding: str, columns: int | None = None) -> Iterator[str]:

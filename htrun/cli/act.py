@@ -15,6 +15,7 @@ from htrun.cli.terminal import worst
 from htrun.control import MapControl
 from htrun.exceptions import ExitCode, HtrunError, TagAlreadyExists, TagNotFound, UsageError
 from htrun.settings import load
+from htrun.units import UNITS, read_size
 from htrun.words import count
 
 if TYPE_CHECKING:
@@ -191,26 +192,24 @@ def edit() -> None:
     """
 
 
-_UNITS = {"KB": 1, "MB": 1024, "GB": 1024**2, "TB": 1024**3}
-"""In KiB, as HTCondor has them."""
-_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*(?:([KMGT])i?B?)?", re.IGNORECASE)
+_TOO_MUCH = 1e9
 
 
-def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, str]:  # noqa: ARG001
+def _size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, str]:  # noqa: ARG001
     """Return a size as its number and its unit, which is empty if ``--unit`` tells it."""
-    found = _SIZE.fullmatch(value.strip())
-    if found is None or not float(found[1]):
+    size = read_size(value)
+    if size is None or not 0 < size[0] < _TOO_MUCH:
         raise click.BadParameter(f"{value!r} is no size: a number above 0, alone or with its unit, such as 2GB")
-    return found[1], f"{found[2].upper()}B" if found[2] else ""
+    return size
 
 
-def _edit(tag: str, size: tuple[str, str], unit: str, *, memory: bool) -> ExitCode:
+def _edit(tag: str, size: tuple[float, str], unit: str, *, memory: bool) -> ExitCode:
     number, own_unit = size
     unit = own_unit or unit.upper()
-    kib = math.ceil(float(number) * _UNITS[unit])
-    what = f"{number} {unit} of {'memory' if memory else 'disk'}"
+    what = f"{number:.12g} {unit} of {'memory' if memory else 'disk'}"
     map_ = MapControl.load(tag, load())
-    concerned = map_.edit("request_memory", -(-kib // 1024)) if memory else map_.edit("request_disk", kib)
+    amount = math.ceil(number * UNITS[unit] / UNITS["MB" if memory else "KB"])
+    concerned = map_.edit("request_memory" if memory else "request_disk", amount)
     if map_.engine.name == "local":
         click.echo(f"htrun: note: requests say nothing to the engine local, which runs {tag}", err=True)
     elif concerned:
@@ -225,7 +224,7 @@ def _edit(tag: str, size: tuple[str, str], unit: str, *, memory: bool) -> ExitCo
 @tag_argument
 @click.argument("memory", callback=_size)
 @click.option("--unit", type=click.Choice(["MB", "GB"], case_sensitive=False), default="MB", show_default=True)
-def edit_memory(tag: str, memory: tuple[str, str], unit: str) -> ExitCode:
+def edit_memory(tag: str, memory: tuple[float, str], unit: str) -> ExitCode:
     """Set the memory that unfinished components of a map request.
 
     \b
@@ -239,7 +238,7 @@ def edit_memory(tag: str, memory: tuple[str, str], unit: str) -> ExitCode:
 @tag_argument
 @click.argument("disk", callback=_size)
 @click.option("--unit", type=click.Choice(["KB", "MB", "GB"], case_sensitive=False), default="GB", show_default=True)
-def edit_disk(tag: str, disk: tuple[str, str], unit: str) -> ExitCode:
+def edit_disk(tag: str, disk: tuple[float, str], unit: str) -> ExitCode:
     """Set the disk space that unfinished components of a map request.
 
     \b

@@ -27,7 +27,7 @@ _LIMITS = [
 ]
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
-_QUICK_SECONDS = 0.001
+QUICK_SECONDS = 0.001
 """A function that took longer is worth the dozen system calls of looking at everything."""
 _UNSEEN_SECONDS = 0.02
 """So are many that took no longer each."""
@@ -117,7 +117,7 @@ class ProcessState:
             How long the function took.
         """
         self._unseen += seconds
-        if _noticed or seconds > _QUICK_SECONDS or self._unseen > _UNSEEN_SECONDS:
+        if _noticed or seconds > QUICK_SECONDS or self._unseen > _UNSEEN_SECONDS:
             self._restore_what_the_system_knows()
             self._unseen = 0.0
         if _noticed:

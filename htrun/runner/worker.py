@@ -11,7 +11,7 @@ from .calls import brought_files, decode_call
 from .capture import Capture, Pipe
 from .files import copy_directory, remove_tree
 from .loading import load_function
-from .process import ProcessState, set_variable, watch
+from .process import QUICK_SECONDS, ProcessState, set_variable, watch
 from .scratch import Scratch, component_scratch
 from .timeouts import Alarm, ComponentTimeout
 from .usage import Meter, disk_kb
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .slots import Board
     from .spec import Spec
 
-_QUICK_SECONDS = 0.001
-"""A function that took longer is worth a system call that tells whether this is still the same process."""
 _LONG_SECONDS = 2.0
 """After this the tens of milliseconds that it takes to list packages are little; else only failures ask for them."""
 
@@ -305,7 +303,7 @@ class Worker:
 
     def _come_back(self, seconds: float) -> None:
         """Undo what the function did to the process; end one that it forked: the component is the parent's."""
-        if self.is_fork or (seconds > _QUICK_SECONDS and os.getpid() != self.pid):  # by Python, or past it
+        if self.is_fork or (seconds > QUICK_SECONDS and os.getpid() != self.pid):  # by Python, or past it
             os._exit(0)
         if self.process is not None:
             self.process.restore(seconds)
